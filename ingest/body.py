@@ -1,0 +1,87 @@
+"""Reading a request's body in bounded memory and time, inflating it here.
+
+aiohttp would inflate as well, but hands over the start of a truncated gzip body as if it were
+whole; so the server runs with `auto_decompress=False`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import zlib
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ingest.problems import Problem, bad_request, too_large
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+class Held(Protocol):
+    """Counts the bytes that a request holds; raises a `Problem` when all hold too many."""
+
+    def add(self, size_bytes: int) -> None:
+        """Count `size_bytes` more."""
+
+
+async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float, held: Held) -> bytes:
+    """Return the body as it was before compression.
+
+    Raises:
+        Problem: 413 over the limit before or after decompression, 400 not whole gzip, 408 too
+            slow, 503 too much held already.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("gzip", "identity", ""):
+        raise bad_request("Content-Encoding must be gzip or absent")
+    if request.content_length is not None and request.content_length > max_bytes:
+        raise too_large(max_bytes)
+    inflater = _Inflater(max_bytes) if encoding == "gzip" else None
+    pieces: list[bytes] = []
+    size_bytes = 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for chunk in request.content.iter_any():
+                size_bytes += len(chunk)
+                if size_bytes > max_bytes:
+                    raise too_large(max_bytes)
+                piece = inflater.feed(chunk) if inflater else chunk
+                held.add(len(piece))
+                pieces.append(piece)
+    except TimeoutError:
+        raise Problem(http.HTTPStatus.REQUEST_TIMEOUT, "the body came too slowly") from None
+    if inflater:
+        inflater.finish()
+    return b"".join(pieces)
+
+
+class _Inflater:
+    """Inflates gzip, several members included, up to a limit."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._room_bytes = max_bytes
+        self._member = zlib.decompressobj(_GZIP)
+
+    def feed(self, chunk: bytes) -> bytes:
+        pieces: list[bytes] = []
+        while chunk:
+            if self._member.eof:
+                self._member = zlib.decompressobj(_GZIP)
+            try:
+                # One byte more than there is room for tells "full" from "exactly fits".
+                piece = self._member.decompress(chunk, self._room_bytes + 1)
+            except zlib.error:
+                raise bad_request("the body is not gzip") from None
+            self._room_bytes -= len(piece)
+            if self._room_bytes < 0:
+                raise too_large(self._max_bytes)
+            pieces.append(piece)
+            chunk = self._member.unconsumed_tail or self._member.unused_data
+        return b"".join(pieces)
+
+    def finish(self) -> None:
+        if not self._member.eof:
+            raise bad_request("the gzip body is truncated")

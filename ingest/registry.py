@@ -1,0 +1,150 @@
+"""The orgs, held in memory: told of changes by LISTEN, read again on reconnect and every 30 s.
+
+A database outage leaves the orgs that are known working. An org that is not known while the
+registry is stale may exist, so it is answered 503, not 403.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import msgspec
+import structlog
+
+from pipeline import metrics
+from pipeline.lifecycle import first_of, wait_or_stop
+from pipeline.signing import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.database import Connection
+    from pipeline.settings import Secret
+
+log = structlog.get_logger()
+
+REFRESH_S: Final = 30.0
+_RECONNECT_S: Final = 0.5
+_CONNECT_TIMEOUT_S: Final = 5.0
+
+_READ_ORGS: Final = """
+    SELECT org_id, sync_user_id, secret, next_secret, connect_code,
+           extract(epoch FROM connect_code_expires_at)::float8 AS connect_code_expires_s,
+           paused, conditions, conditions_version
+    FROM org"""
+
+
+class Org(msgspec.Struct, frozen=True):
+    """What ingest needs to know of an org. `keys` are the HMAC keys of its live secrets."""
+
+    org_id: str
+    sync_user_id: str
+    secret: str | None
+    next_secret: str | None
+    connect_code: str | None
+    connect_code_expires_s: float | None
+    paused: bool
+    conditions: msgspec.Raw
+    conditions_version: int
+    keys: tuple[bytes, ...]
+
+    @property
+    def connected(self) -> bool:
+        """A handshake has given this org a secret."""
+        return bool(self.keys)
+
+
+class Registry:
+    """All orgs, as fresh as the database allows."""
+
+    def __init__(self, database_url: Secret) -> None:
+        self._database_url = database_url
+        self._orgs: Mapping[str, Org] = {}
+        self._changed = asyncio.Event()
+        self._listening = False
+        self._read_at: float | None = None
+
+    @property
+    def stale(self) -> bool:
+        """Whether an org could exist that is not known here."""
+        return not self._listening
+
+    def problem(self) -> str | None:
+        """Say why no org can be served, or None. A stale registry still serves."""
+        return "the org registry was never read" if self._read_at is None else None
+
+    def get(self, org_id: str) -> Org | None:
+        """Return the org, or None if it is not known."""
+        return self._orgs.get(org_id)
+
+    def promote(self, org: Org) -> None:
+        """Take the org's next secret for its only one, ahead of the database."""
+        if org.next_secret is not None:
+            promoted = msgspec.structs.replace(
+                org,
+                secret=org.next_secret,
+                next_secret=None,
+                connect_code=None,
+                keys=(key_of(org.next_secret),),
+            )
+            self._orgs = {**self._orgs, org.org_id: promoted}
+
+    async def read(self, connection: Connection) -> None:
+        """Read every org."""
+        rows = await connection.fetch(_READ_ORGS)
+        self._orgs = {row["org_id"]: _org(row) for row in rows}
+        self._read_at = time.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the table until `stop`."""
+        metrics.registry_age_seconds.set_function(self._age_s)
+        while not stop.is_set():
+            try:
+                await self._follow(stop)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("registry_stale", error=repr(error), known_count=len(self._orgs))
+                await wait_or_stop(stop, _RECONNECT_S)
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        connection = await asyncpg.connect(
+            self._database_url.value,
+            timeout=_CONNECT_TIMEOUT_S,
+            command_timeout=_CONNECT_TIMEOUT_S,
+            server_settings={"application_name": "penstock ingest registry"},
+        )
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda _: lost.set())
+        connection.add_termination_listener(lambda _: self._changed.set())
+        try:
+            await connection.add_listener("penstock_org", lambda *_: self._changed.set())
+            while not stop.is_set() and not lost.is_set():
+                self._changed.clear()
+                await self.read(connection)
+                self._listening = True
+                await first_of(stop.wait(), self._changed.wait(), timeout_s=REFRESH_S)
+        finally:
+            self._listening = False
+            if not connection.is_closed():
+                await connection.close(timeout=_CONNECT_TIMEOUT_S)
+
+    def _age_s(self) -> float:
+        return float("inf") if self._read_at is None else time.monotonic() - self._read_at
+
+
+def _org(row: asyncpg.Record) -> Org:
+    live = (row["secret"], row["next_secret"])
+    return Org(
+        org_id=row["org_id"],
+        sync_user_id=row["sync_user_id"],
+        secret=row["secret"],
+        next_secret=row["next_secret"],
+        connect_code=row["connect_code"],
+        connect_code_expires_s=row["connect_code_expires_s"],
+        paused=row["paused"],
+        conditions=msgspec.Raw(row["conditions"].encode()),
+        conditions_version=row["conditions_version"],
+        keys=tuple(key_of(secret) for secret in live if secret is not None),
+    )

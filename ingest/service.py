@@ -1,0 +1,117 @@
+"""The ingest process: wiring, serving, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import os
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from ingest.admission import InFlight, OrgRates
+from ingest.changes import ChangesHandler
+from ingest.connection import ConnectionHandler, SecretRotation
+from ingest.door import Door
+from ingest.grouping import Grouper
+from ingest.problems import Problem, render
+from ingest.registry import Registry
+from pipeline import metrics
+from pipeline.admin import AdminServer
+from pipeline.broker import Publisher
+from pipeline.database import open_pool
+from pipeline.lifecycle import run_until_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from pipeline.settings import Settings
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger()
+
+_ORG = "/v1/orgs/{org_id}"
+
+
+async def run(settings: Settings) -> None:
+    """Serve until a signal, then stop accepting, finish what is in flight, and return."""
+    edge = settings.ingest
+    registry = Registry(settings.database.url)
+    publisher = Publisher(
+        settings.broker.url, f"penstock ingest {os.getpid()}", edge.publish_timeout_s
+    )
+    in_flight = InFlight(edge.max_in_flight_bytes)
+    checks = {"broker": publisher.problem, "registry": registry.problem}
+    drained = asyncio.Event()
+
+    async with (
+        open_pool(settings.database, "penstock ingest") as pool,
+        AdminServer(edge.admin_host, edge.admin_port, checks),
+    ):
+        rotation = SecretRotation(registry, pool)
+        door = Door(registry, rotation.next_secret_used)
+        changes = ChangesHandler(
+            edge,
+            door=door,
+            rates=OrgRates(edge.org_callouts_per_s),
+            in_flight=in_flight,
+            publisher=publisher,
+            grouper=Grouper(publisher.publish),
+        )
+        connection = ConnectionHandler(registry=registry, door=door, in_flight=in_flight, pool=pool)
+        app = web.Application(middlewares=[answer_problems])
+        app.router.add_post(f"{_ORG}/changes", changes.post)
+        app.router.add_post(f"{_ORG}/handshake", connection.post_handshake)
+        app.router.add_get(f"{_ORG}/conditions", connection.get_conditions)
+
+        async def serve(stop: asyncio.Event) -> None:
+            runner = web.AppRunner(
+                app, access_log=None, auto_decompress=False, shutdown_timeout=edge.drain_s
+            )
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, edge.host, edge.port, backlog=1024).start()
+                log.info("listening", address=runner.addresses[0])
+                await stop.wait()
+            finally:
+                await runner.cleanup()
+                await rotation.drain()
+                drained.set()
+
+        async def publish(_: asyncio.Event) -> None:
+            # Requests under way need the broker, so it goes after the last of them.
+            await publisher.run(drained)
+
+        await run_until_stopped({"server": serve, "publisher": publish, "registry": registry.run})
+    log.info("drained")
+
+
+@web.middleware
+async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every refusal into a problem document, and count every answer."""
+    resource = request.match_info.route.resource
+    route = resource.canonical.removeprefix(f"{_ORG}/") if resource else "unknown"
+    response: web.StreamResponse
+    try:
+        response = await handler(request)
+    except Problem as problem:
+        log.info(
+            "request_refused",
+            route=route,
+            org_id=request.match_info.get("org_id"),
+            status=problem.status.value,
+            detail=problem.detail,
+        )
+        response = render(problem)
+    except web.HTTPException as error:
+        status = http.HTTPStatus(error.status)
+        response = render(Problem(status, error.reason or status.phrase))
+    except Exception:
+        log.exception("request_failed", route=route)
+        response = render(
+            Problem(http.HTTPStatus.INTERNAL_SERVER_ERROR, "this was not foreseen; it is logged")
+        )
+    metrics.callouts.labels(route, response.status).inc()
+    return response

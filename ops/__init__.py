@@ -1,0 +1,1 @@
+"""What people run: the `penstock` command and the local stack."""

@@ -1,0 +1,96 @@
+"""The `penstock` command. Settings are loaded here and nowhere else."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ops.errors import OpsError, WrongUsage
+from ops.runtime import Runtime
+from ops.stack.errors import StackError
+from ops.stack.home import discover
+from pipeline.settings import SettingsError, load
+from rules import RuleError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# A command's module is imported when it is run, so that each starts fast.
+COMMANDS: Final = {
+    "up": "ops.commands.up:up",
+    "ingest": "ops.commands.processes:ingest",
+    "worker": "ops.commands.processes:worker",
+    "relay": "ops.commands.processes:relay",
+    "migrate": "ops.commands.migrate:migrate",
+    "org": "ops.commands.org:org",
+    "rules": "ops.commands.rules:rules",
+    "record": "ops.commands.record:record",
+    "enrollments": "ops.commands.enrollments:enrollments",
+    "explain": "ops.commands.explain:explain",
+    "dead": "ops.commands.dead:dead",
+}
+
+
+class Failed(click.ClickException):
+    """An error that is told in one sentence. Exit code 1."""
+
+    exit_code = 1
+
+
+class Misused(click.ClickException):
+    """A call, or a setting, that makes no sense. Exit code 2."""
+
+    exit_code = 2
+
+
+class Penstock(click.Group):
+    """The commands, in the order in which a newcomer meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name every command."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  click's own signature
+        """Run a command, telling what it could not do in words rather than in a traceback."""
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, WrongUsage) as error:
+            raise Misused(str(error)) from error
+        except (OpsError, StackError, RuleError) as error:
+            raise Failed(str(error)) from error
+
+
+def environment() -> Mapping[str, str]:
+    """Return this process's environment over what a local stack in this folder offers."""
+    return {**discover(Path.cwd()), **os.environ}
+
+
+@click.command(cls=Penstock, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="penstock")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Carry Salesforce record changes into sequence enrolments, durably and exactly once."""
+    context.obj = Runtime(environment, load)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of `penstock`: each parses, calls one function of `ops`, and prints."""

@@ -1,0 +1,29 @@
+"""`penstock migrate`."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from ops.runtime import Runtime, pass_runtime, run
+from pipeline.database import migrate as migrate_database
+
+
+@click.command()
+@pass_runtime
+def migrate(runtime: Runtime) -> None:
+    """Bring the database up to date, and make the history's partitions."""
+    applied = run(_migrate(runtime))
+    numbers = ", ".join(f"{number:04}" for number in applied)
+    click.echo(f"applied {numbers}" if applied else "the database is up to date")
+
+
+async def _migrate(runtime: Runtime) -> list[int]:
+    settings = runtime.settings()
+    async with runtime.database() as connection:
+        return await migrate_database(
+            connection,
+            retention_days=settings.database.retention_days,
+            now_ms=time.time_ns() // 1_000_000,
+        )

@@ -1,0 +1,50 @@
+"""`penstock ingest`, `penstock worker`, `penstock relay`: the long-running processes."""
+
+from __future__ import annotations
+
+import click
+import uvloop
+
+from ingest import service as ingest_service
+from ops.runtime import BROKER_URL, DATABASE_URL, Runtime, pass_runtime
+from pipeline import logs
+from pipeline.objects import SObject
+from workers import service as worker_service
+from workers.relay import service as relay_service
+
+
+@click.command()
+@pass_runtime
+def ingest(runtime: Runtime) -> None:
+    """Take callouts in: verify, publish, answer once RabbitMQ has confirmed."""
+    settings = runtime.settings(BROKER_URL, DATABASE_URL)
+    logs.configure(settings.log, process="ingest")
+    uvloop.run(ingest_service.run(settings))
+
+
+@click.command()
+@click.option(
+    "--object",
+    "objects",
+    multiple=True,
+    type=click.Choice([sobject.lower() for sobject in SObject], case_sensitive=False),
+    help="Consume this object's queue; may be given several times. Default: all.",
+)
+@pass_runtime
+def worker(runtime: Runtime, objects: tuple[str, ...]) -> None:
+    """Consume changes: dedupe, persist, evaluate rules, enrol."""
+    settings = runtime.settings(BROKER_URL, DATABASE_URL)
+    logs.configure(settings.log, process="worker")
+    wanted = [sobject for sobject in SObject if not objects or sobject.lower() in objects]
+    uvloop.run(worker_service.run(settings, wanted))
+
+
+@click.command()
+@pass_runtime
+def relay(runtime: Runtime) -> None:
+    """Deliver what the outbox holds to the webhook target."""
+    settings = runtime.settings(
+        DATABASE_URL, "PENSTOCK_RELAY__WEBHOOK_URL", "PENSTOCK_RELAY__WEBHOOK_SECRET"
+    )
+    logs.configure(settings.log, process="relay")
+    uvloop.run(relay_service.run(settings))

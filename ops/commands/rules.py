@@ -1,0 +1,85 @@
+"""`penstock rules`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from ops import orgs, rule_store
+from ops.runtime import Runtime, as_json, pass_runtime, print_json, print_table, run
+
+if TYPE_CHECKING:
+    from ops.rule_store import Applied, RuleRow, RuleWhole
+
+org_option = click.option("--org", "org_id", help="The org; may be left out while there is one.")
+
+
+@click.group()
+def rules() -> None:
+    """Apply and look at the rules that enrol people."""
+
+
+@rules.command()
+@click.argument("files", nargs=-1, required=True, type=click.File(encoding="utf-8"))
+@org_option
+@as_json
+@pass_runtime
+def apply(runtime: Runtime, files: tuple[TextIO, ...], org_id: str | None, *, json: bool) -> None:
+    """Apply the rules in FILES (- is standard input): all of them, or none after a mistake."""
+    applied = run(_apply(runtime, org_id, [(file.name, file.read()) for file in files]))
+    if json:
+        print_json(applied)
+    else:
+        print_table(applied, ("rule", "object", "version", "outcome"), empty="no rule")
+
+
+@rules.command("list")
+@org_option
+@as_json
+@pass_runtime
+def list_(runtime: Runtime, org_id: str | None, *, json: bool) -> None:
+    """List the rules."""
+    rows = run(_list(runtime, org_id))
+    if json:
+        print_json(rows)
+    else:
+        columns = ("org_id", "rule", "object", "version", "state", "applied_at")
+        print_table(rows, columns, empty="no rule is applied yet: `penstock rules apply FILE`")
+
+
+@rules.command()
+@click.argument("rule")
+@org_option
+@click.option("--version", type=int, help="Default: the newest.")
+@as_json
+@pass_runtime
+def show(
+    runtime: Runtime, rule: str, org_id: str | None, version: int | None, *, json: bool
+) -> None:
+    """Print one rule as it was applied."""
+    found = run(_show(runtime, org_id, rule, version))
+    if json:
+        print_json(found)
+    else:
+        click.echo(f"# version {found.version}, {found.state}, applied {found.applied_at}")
+        click.echo(found.source.strip("\n"))
+
+
+async def _apply(
+    runtime: Runtime, org_id: str | None, texts: list[tuple[str, str]]
+) -> list[Applied]:
+    async with runtime.database() as connection:
+        return await rule_store.apply(connection, await orgs.resolve(connection, org_id), texts)
+
+
+async def _list(runtime: Runtime, org_id: str | None) -> list[RuleRow]:
+    async with runtime.database() as connection:
+        wanted = None if org_id is None else await orgs.resolve(connection, org_id)
+        return await rule_store.listing(connection, wanted)
+
+
+async def _show(runtime: Runtime, org_id: str | None, rule: str, version: int | None) -> RuleWhole:
+    async with runtime.database() as connection:
+        wanted = await orgs.resolve(connection, org_id)
+        return await rule_store.show(connection, wanted, rule, version)

@@ -1,0 +1,51 @@
+"""One connection for one command, with errors that a person can act on."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+from yarl import URL
+
+from ops.errors import OpsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from pipeline.database import Connection
+    from pipeline.settings import Secret
+
+_CONNECT_TIMEOUT_S: Final = 5.0
+_COMMAND_TIMEOUT_S: Final = 60.0
+
+
+@contextlib.asynccontextmanager
+async def connected(url: Secret) -> AsyncIterator[Connection]:
+    """Yield a connection to PostgreSQL.
+
+    Raises:
+        OpsError: it does not answer, or it was not migrated; says what to do.
+    """
+    try:
+        connection = await asyncpg.connect(
+            url.value,
+            timeout=_CONNECT_TIMEOUT_S,
+            command_timeout=_COMMAND_TIMEOUT_S,
+            server_settings={"application_name": "penstock"},
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+        raise OpsError(f"PostgreSQL at {_place(url)} does not answer: {error}") from error
+    try:
+        yield connection
+    except asyncpg.UndefinedTableError as error:
+        raise OpsError("the database has no Penstock tables yet: run `penstock migrate`") from error
+    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
+        raise OpsError(f"the connection to PostgreSQL was lost: {error}") from error
+    finally:
+        await connection.close()
+
+
+def _place(url: Secret) -> str:
+    target = URL(url.value)
+    return f"{target.host or 'localhost'}:{target.port or 5432}"

@@ -1,0 +1,43 @@
+"""Listing enrolments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from pipeline.database import Connection
+
+_LIST: Final = """
+    SELECT enrollment_id AS id, enrollment.org_id, enrollment.sequence, recipient, state, rule,
+           rule_version, object, record_id, generation, enrolled_at::text
+    FROM enrollment LEFT JOIN firing USING (firing_id)
+    WHERE ($1::text IS NULL OR enrollment.org_id = $1)
+      AND ($2::text IS NULL OR enrollment.sequence = $2)
+    ORDER BY enrollment_id
+    LIMIT $3"""
+
+
+class EnrollmentRow(msgspec.Struct, frozen=True):
+    """An enrolment and the firing that decided it."""
+
+    id: int
+    org_id: str
+    sequence: str
+    recipient: str
+    state: str
+    rule: str | None
+    rule_version: int | None
+    object: str | None
+    record_id: str | None
+    generation: int
+    enrolled_at: str
+
+
+async def listing(
+    connection: Connection, *, org_id: str | None, sequence: str | None, limit: int
+) -> list[EnrollmentRow]:
+    """Return enrolments in the order in which they came to be."""
+    rows = await connection.fetch(_LIST, org_id, sequence, limit)
+    return [EnrollmentRow(**dict(row)) for row in rows]

@@ -1,0 +1,27 @@
+"""What to try next, ready to paste."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pipeline.signing import SECRET_PREFIX
+
+if TYPE_CHECKING:
+    from ops.local.ports import Port
+
+_CALLOUT: Final = """\
+body='{{"version":1,"org_id":"{org_id}","object":"Lead","operation":"insert",\
+"capture_id":"'$(cat /proc/sys/kernel/random/uuid)'","transaction_id":"'$RANDOM$(date +%s)'",\
+"sequence":0,"captured_at":'$(date +%s000)',"actor_id":null,"changes":[{{"new":\
+{{"Id":"00Q8Z000000Try0UAA","Name":"You","Email":"you@example.com","Status":"Qualified",\
+"Rating":"Hot"}}}}]}}'
+id=msg_$(date +%s%N); ts=$(date +%s)
+sig=$(printf %s "$id.$ts.$body" | python3 -c 'import base64, hmac, sys; print(base64.b64encode(\
+hmac.digest(base64.b64decode("{key}"), sys.stdin.buffer.read(), "sha256")).decode())')
+curl -sS -H "webhook-id: $id" -H "webhook-timestamp: $ts" -H "webhook-signature: v1,$sig" \
+--data-binary "$body" http://127.0.0.1:{port}/v1/orgs/{org_id}/changes; echo"""
+
+
+def callout_command(org_id: str, secret: str, port: Port) -> str:
+    """Return shell lines that sign a new lead as the sample org and post it with curl."""
+    return _CALLOUT.format(org_id=org_id, key=secret.removeprefix(SECRET_PREFIX), port=port)

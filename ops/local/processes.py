@@ -1,0 +1,90 @@
+"""Ingest, worker and relay as children of the local stack."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from ops.local.ports import free_port, is_free
+from ops.stack import Child
+from pipeline.settings import PREFIX, load
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from ops.local.ports import Port
+    from ops.local.target import SampleTarget
+    from ops.stack import Said
+
+_INGEST_PORT = f"{PREFIX}INGEST__PORT"
+_INGEST_ADMIN_PORT = f"{PREFIX}INGEST__ADMIN_PORT"
+_WORKER_ADMIN_PORT = f"{PREFIX}WORKER__ADMIN_PORT"
+_RELAY_ADMIN_PORT = f"{PREFIX}RELAY__ADMIN_PORT"
+WEBHOOK_URL = f"{PREFIX}RELAY__WEBHOOK_URL"
+WEBHOOK_SECRET = f"{PREFIX}RELAY__WEBHOOK_SECRET"
+
+
+def local_environment(
+    environment: Mapping[str, str], target: SampleTarget, said: Said
+) -> dict[str, str]:
+    """Return the environment of the children: what is not set points at this machine.
+
+    A default port that is taken gives way to a free one; a port that was asked for does not.
+    """
+    chosen = dict(environment)
+    settings = load(environment)
+    for variable, host, port in (
+        (_INGEST_PORT, settings.ingest.host, settings.ingest.port),
+        (_INGEST_ADMIN_PORT, settings.ingest.admin_host, settings.ingest.admin_port),
+    ):
+        if variable not in chosen and not is_free(host, port):
+            chosen[variable] = str(free_port())
+            said(f"Port {port} is taken: using {chosen[variable]} (set {variable} to choose)")
+    for variable in (_WORKER_ADMIN_PORT, _RELAY_ADMIN_PORT):
+        chosen.setdefault(variable, str(free_port()))
+    if not settings.relay.webhook_url:
+        chosen |= {WEBHOOK_URL: target.url, WEBHOOK_SECRET: target.secret}
+    return chosen
+
+
+def children(
+    environment: Mapping[str, str], logs: Path, session: aiohttp.ClientSession
+) -> tuple[Child, Child, Child]:
+    """Return ingest, worker and relay, not yet started; each logs to a file in `logs`."""
+    settings = load(environment)
+    return (
+        _child("ingest", settings.ingest.admin_port, environment, logs, session),
+        _child("worker", settings.worker.admin_port, environment, logs, session),
+        _child("relay", settings.relay.admin_port, environment, logs, session),
+    )
+
+
+def _child(
+    name: str,
+    admin_port: Port,
+    environment: Mapping[str, str],
+    logs: Path,
+    session: aiohttp.ClientSession,
+) -> Child:
+    return Child(
+        name=name,
+        argv=(sys.executable, "-m", "ops", name),
+        env=environment,
+        log_path=logs / f"{name}.log",
+        ready=_ready(f"http://127.0.0.1:{admin_port}/readyz", session),
+        ready_timeout_s=60.0,
+    )
+
+
+def _ready(url: str, session: aiohttp.ClientSession) -> Callable[[], Awaitable[bool]]:
+    async def ask() -> bool:
+        try:
+            async with session.get(url) as response:
+                return response.ok
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    return ask

@@ -1,0 +1,115 @@
+"""`penstock up`: everything on this machine, a story told, then kept running until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+
+from ops.database import connected
+from ops.local.hints import callout_command
+from ops.local.ports import free_port
+from ops.local.processes import children, local_environment
+from ops.local.rehearsal import Rehearsal
+from ops.local.report import Report
+from ops.local.target import SampleTarget
+from ops.stack import LocalStack, Supervisor
+from pipeline.database import migrate
+from pipeline.settings import load
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.settings import Settings
+
+_STOPPED: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+async def run_local(environment: Mapping[str, str], *, once: bool, seed: int | None) -> None:
+    """Bring everything up, play the sample org's story, and stay up unless `once`.
+
+    SIGINT and SIGTERM end it in order, wherever it is: processes drain, then the servers stop.
+
+    Raises:
+        StackError: a server or a process did not come up.
+        OpsError: the story did not end as it should.
+    """
+    report = Report()
+    work = asyncio.create_task(_run(environment, report, once=once, seed=seed))
+    loop = asyncio.get_running_loop()
+    for number in _STOPPED:
+        loop.add_signal_handler(number, work.cancel)
+    try:
+        await work
+    except asyncio.CancelledError:
+        report.say("Stopped; nothing is left running.")
+    finally:
+        for number in _STOPPED:
+            loop.remove_signal_handler(number)
+
+
+async def _run(
+    environment: Mapping[str, str], report: Report, *, once: bool, seed: int | None
+) -> None:
+    started = time.monotonic()
+    folder = Path.cwd()
+    settings = load(environment)
+    stack = LocalStack(
+        folder,
+        said=report.say,
+        broker=not settings.broker.url,
+        database=not settings.database.url,
+    )
+    async with AsyncExitStack() as running:
+        report.say("Starting RabbitMQ and PostgreSQL …")
+        await running.enter_async_context(stack)
+        target = await running.enter_async_context(SampleTarget(free_port()))
+        chosen = local_environment({**environment, **stack.environment}, target, report.say)
+        settings = load(chosen)
+        connection = await running.enter_async_context(connected(settings.database.url))
+        await migrate(
+            connection,
+            retention_days=settings.database.retention_days,
+            now_ms=time.time_ns() // 1_000_000,
+        )
+        session = await running.enter_async_context(aiohttp.ClientSession())
+        supervisor = Supervisor(report.say)
+        running.push_async_callback(supervisor.stop)
+        await supervisor.start(*children(chosen, folder / ".penstock", session))
+        report.say(
+            f"Ingest, a worker and the relay are up after {time.monotonic() - started:.1f} s"
+        )
+        rehearsal = Rehearsal(
+            f"http://127.0.0.1:{settings.ingest.port}",
+            connection,
+            session,
+            int(time.time()) if seed is None else seed,
+        )
+        await _play(rehearsal, report)
+        if not once:
+            _say_what_next(rehearsal, settings, report)
+            await asyncio.Event().wait()
+    report.say("Stopped; nothing is left running.")
+
+
+async def _play(rehearsal: Rehearsal, report: Report) -> None:
+    await rehearsal.connect()
+    applied = await rehearsal.apply_rules()
+    names = ", ".join(rule.rule for rule in applied)
+    report.say(f"Sample org {rehearsal.org.org_id} (seed {rehearsal.org.seed}) is connected")
+    report.say(f"Rules: {names}\n")
+    report.story(await rehearsal.play())
+
+
+def _say_what_next(rehearsal: Rehearsal, settings: Settings, report: Report) -> None:
+    report.say("\nIt stays up until Ctrl-C. In another terminal, in this folder, try:\n")
+    report.say("  .venv/bin/penstock enrollments list")
+    report.say("  .venv/bin/penstock explain 1")
+    report.say("  .venv/bin/penstock rules list\n")
+    report.say("or send a callout of your own, which enrols you:\n")
+    report.say(callout_command(rehearsal.org.org_id, rehearsal.secret, settings.ingest.port))

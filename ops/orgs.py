@@ -1,0 +1,134 @@
+"""Adding, listing, rotating, pausing orgs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import msgspec
+
+from ops.errors import OpsError, WrongUsage
+from pipeline.objects import is_salesforce_id, long_id
+from pipeline.signing import new_secret
+
+if TYPE_CHECKING:
+    from pipeline.database import Connection
+
+CODE_VALID_HOURS: Final = 24
+_USER_PREFIX: Final = "005"
+_ORG_PREFIX: Final = "00D"
+
+_ADD: Final = """
+    INSERT INTO org (org_id, sync_user_id, connect_code, connect_code_expires_at)
+    VALUES ($1, $2, $3, now() + make_interval(hours => $4))"""
+_ROTATE: Final = """
+    UPDATE org
+    SET connect_code = $2, connect_code_expires_at = now() + make_interval(hours => $3),
+        next_secret = NULL
+    WHERE org_id = $1 RETURNING org_id"""
+_PAUSE: Final = "UPDATE org SET paused = $2 WHERE org_id = $1 RETURNING org_id"
+_LIST: Final = """
+    SELECT org_id,
+           CASE WHEN paused THEN 'paused'
+                WHEN coalesce(secret, next_secret) IS NULL THEN 'not connected'
+                ELSE 'connected' END AS state,
+           sync_user_id, instance_url, is_sandbox, package_version, conditions_version,
+           connected_at::text
+    FROM org ORDER BY org_id"""
+
+
+class ConnectCode(msgspec.Struct, frozen=True):
+    """The one-time code with which an org's Sync User connects it. Shown once, good for 24 h."""
+
+    org_id: str
+    connect_code: str
+
+
+class OrgState(msgspec.Struct, frozen=True):
+    """An org as a listing shows it."""
+
+    org_id: str
+    state: str
+    sync_user_id: str
+    instance_url: str | None
+    is_sandbox: bool | None
+    package_version: str | None
+    conditions_version: int
+    connected_at: str | None
+
+
+async def add(connection: Connection, org_id: str, sync_user_id: str) -> ConnectCode:
+    """Register an org and the user whose handshake connects it.
+
+    Raises:
+        WrongUsage: not ids of an org and a user.
+        OpsError: the org is registered already.
+    """
+    org_id = _checked_id(org_id, _ORG_PREFIX, "an org")
+    code = ConnectCode(org_id, new_secret())
+    sync_user_id = _checked_id(sync_user_id, _USER_PREFIX, "a user")
+    try:
+        await connection.execute(_ADD, org_id, sync_user_id, code.connect_code, CODE_VALID_HOURS)
+    except asyncpg.UniqueViolationError:
+        raise OpsError(
+            f"org {org_id} is registered already: `penstock org rotate {org_id}` prints a new code"
+        ) from None
+    return code
+
+
+async def rotate(connection: Connection, org_id: str) -> ConnectCode:
+    """Open a new connect code; the secret in use stays good until the next one is first used.
+
+    Raises:
+        OpsError: the org is not registered.
+    """
+    code = ConnectCode(long_id(org_id), new_secret())
+    found = await connection.fetchval(_ROTATE, code.org_id, code.connect_code, CODE_VALID_HOURS)
+    _require(found, org_id)
+    return code
+
+
+async def set_paused(connection: Connection, org_id: str, *, paused: bool) -> None:
+    """Refuse an org's callouts (403, so that it parks them), or take them in again.
+
+    Raises:
+        OpsError: the org is not registered.
+    """
+    _require(await connection.fetchval(_PAUSE, long_id(org_id), paused), org_id)
+
+
+async def listing(connection: Connection) -> list[OrgState]:
+    """Return every org, by id."""
+    return [OrgState(**dict(row)) for row in await connection.fetch(_LIST)]
+
+
+async def resolve(connection: Connection, org_id: str | None) -> str:
+    """Return the id of the org that is meant; it may be left out while there is one only.
+
+    Raises:
+        OpsError: the org is not registered, or there is none.
+        WrongUsage: none is named and there are several.
+    """
+    known = [row["org_id"] for row in await connection.fetch("SELECT org_id FROM org LIMIT 1000")]
+    if org_id is not None:
+        found = await connection.fetchval(
+            "SELECT org_id FROM org WHERE org_id = $1", long_id(org_id)
+        )
+        _require(found, org_id)
+        return long_id(org_id)
+    if not known:
+        raise OpsError("no org is registered yet: add one with `penstock org add`")
+    if len(known) > 1:
+        raise WrongUsage(f"{len(known)} orgs are registered: say which with --org ORG_ID")
+    return str(known[0])
+
+
+def _checked_id(text: str, prefix: str, what: str) -> str:
+    if not is_salesforce_id(text) or not text.startswith(prefix):
+        raise WrongUsage(f"{text!r} is not the id of {what} (15 or 18 characters, {prefix}…)")
+    return long_id(text)
+
+
+def _require(found: object, org_id: str) -> None:
+    if found is None:
+        raise OpsError(f"org {org_id} is not registered: `penstock org list` shows which are")

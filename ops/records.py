@@ -1,0 +1,82 @@
+"""One record: its state now and the changes that led to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Raw
+
+from ops.errors import OpsError
+from pipeline.json_text import unmask
+from pipeline.objects import SObject, long_id
+
+if TYPE_CHECKING:
+    from pipeline.database import Connection
+
+_READ_RECORD: Final = """
+    SELECT deleted, fields FROM record WHERE org_id = $1 AND record_id = $2 AND object = $3"""
+_READ_CHANGES: Final = """
+    SELECT * FROM (
+        SELECT capture_id, operation, captured_at, sequence, old, new FROM change
+        WHERE org_id = $1 AND record_id = $2
+        ORDER BY captured_at DESC, sequence DESC, capture_id DESC
+        LIMIT $3) AS newest
+    ORDER BY captured_at, sequence, capture_id"""
+
+
+class RecordChange(msgspec.Struct, frozen=True):
+    """One change of the record; `old` and `new` are the JSON that Apex wrote, to the byte."""
+
+    capture_id: str
+    operation: str
+    captured_at: int
+    old: Raw
+    new: Raw
+
+
+class RecordState(msgspec.Struct, frozen=True):
+    """A record now, and its changes in order. A deleted record shows its last state."""
+
+    org_id: str
+    object: str
+    record_id: str
+    deleted: bool
+    fields: Raw
+    changes: list[RecordChange]
+
+
+async def show(
+    connection: Connection, org_id: str, sobject: SObject, record_id: str, *, limit: int
+) -> RecordState:
+    """Return a record and its newest `limit` changes.
+
+    Raises:
+        OpsError: no change of such a record ever arrived.
+    """
+    org_id, record_id = long_id(org_id), long_id(record_id)
+    row = await connection.fetchrow(_READ_RECORD, org_id, record_id, sobject.value)
+    if row is None:
+        raise OpsError(f"no change of {sobject} {record_id} of org {org_id} has arrived")
+    changes = await connection.fetch(_READ_CHANGES, org_id, record_id, limit)
+    return RecordState(
+        org_id=org_id,
+        object=sobject.value,
+        record_id=record_id,
+        deleted=row["deleted"],
+        fields=Raw(unmask(row["fields"].encode())),
+        changes=[
+            RecordChange(
+                capture_id=change["capture_id"],
+                operation=change["operation"],
+                captured_at=change["captured_at"],
+                old=_raw(change["old"]),
+                new=_raw(change["new"]),
+            )
+            for change in changes
+        ],
+    )
+
+
+def _raw(text: str | None) -> Raw:
+    return Raw(b"null" if text is None else text.encode())

@@ -1,0 +1,96 @@
+"""What every command stands on: the settings, found once, and answers in one form."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.database import connected
+from pipeline.settings import require
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+
+    from pipeline.database import Connection
+    from pipeline.settings import Settings
+
+T = TypeVar("T")
+
+DATABASE_URL = "PENSTOCK_DATABASE__URL"
+BROKER_URL = "PENSTOCK_BROKER__URL"
+
+
+class Runtime:
+    """Passed to every command: reads the settings when a command first needs them."""
+
+    def __init__(
+        self, environment: Callable[[], Mapping[str, str]], load: Callable[..., Settings]
+    ) -> None:
+        self._environment = environment
+        self._load = load
+
+    def environment(self) -> Mapping[str, str]:
+        """Return the environment, with the URLs of a local stack that runs in this folder."""
+        return self._environment()
+
+    def settings(self, *required: str) -> Settings:
+        """Return the settings; stop unless those `required` have a value.
+
+        Raises:
+            SettingsError: one is misspelt, wrong or missing; names it.
+        """
+        settings = self._load(self._environment())
+        require(settings, *required)
+        return settings
+
+    @contextlib.asynccontextmanager
+    async def database(self) -> AsyncIterator[Connection]:
+        """Yield a connection to the database."""
+        async with connected(self.settings(DATABASE_URL).database.url) as connection:
+            yield connection
+
+
+pass_runtime = click.make_pass_decorator(Runtime)
+as_json = click.option("--json", "json", is_flag=True, help="Print one JSON document.")
+limit_option = click.option(
+    "--limit", default=10_000, show_default=True, type=click.IntRange(min=1), help="Most rows."
+)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run one command's work to its end."""
+    return asyncio.run(work)
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document: UTF-8, numbers and texts as they were stored."""
+    text = msgspec.json.format(msgspec.json.encode(document), indent=2)
+    sys.stdout.buffer.write(text + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def print_table(rows: Sequence[msgspec.Struct], columns: Sequence[str], *, empty: str) -> None:
+    """Print some fields of some structs as a table, or say that there is nothing."""
+    console = Console()
+    if not rows:
+        console.print(empty)
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        # What comes from records is text, never markup.
+        table.add_row(*(Text(_cell(getattr(row, column))) for column in columns))
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)

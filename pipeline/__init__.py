@@ -1,0 +1,1 @@
+"""What ingest and workers share: contract, topology, broker, database, settings, lifecycle."""

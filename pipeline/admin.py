@@ -1,0 +1,58 @@
+"""The admin port of every process: `/healthz` (alive), `/readyz` (can do its work), `/metrics`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import structlog
+from aiohttp import web
+from prometheus_client import generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    # A check returns None when all is well, else what is wrong, in words.
+    Check = Callable[[], str | None]
+
+log = structlog.get_logger()
+
+
+class AdminServer:
+    """Serves health and metrics for the process it runs in. Port 0 takes any free port."""
+
+    def __init__(self, host: str, port: int, checks: Mapping[str, Check]) -> None:
+        self._host = host
+        self._port = port
+        self._checks = checks
+        self._runner = web.AppRunner(self._app(), access_log=None)
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        log.info("admin_listening", address=self._runner.addresses[0])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    def _app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        problems = {name: check() for name, check in self._checks.items()}
+        ready = not any(problems.values())
+        body = {"ready": ready, "checks": {name: why or "ok" for name, why in problems.items()}}
+        return web.json_response(body, status=200 if ready else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )

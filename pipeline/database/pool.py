@@ -1,0 +1,45 @@
+"""A pool of connections to PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import asyncpg
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from asyncpg.pool import PoolConnectionProxy
+
+    from pipeline.settings import Database
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+CONNECT_TIMEOUT_S: Final = 5.0
+COMMAND_TIMEOUT_S: Final = 60.0
+
+
+@contextlib.asynccontextmanager
+async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
+    """Yield a pool that connects when first used, so that a process starts without a database."""
+    pool = asyncpg.create_pool(
+        settings.url.value,
+        min_size=0,
+        max_size=settings.pool_size,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=COMMAND_TIMEOUT_S,
+        server_settings={"application_name": name},
+    )
+    async with pool:
+        yield pool
+
+
+async def ping(pool: Pool) -> None:
+    """Return when the database answers a query.
+
+    Raises:
+        Exception: it does not; `pipeline.errors.classify` tells what follows.
+    """
+    await pool.fetchval("SELECT 1")

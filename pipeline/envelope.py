@@ -1,0 +1,60 @@
+"""What one broker message holds: the callouts of one routing key that were published together.
+
+The broker's cost is paid per message, so ingest groups callouts. Each item keeps a callout's
+bytes as they were signed, so that an item can be decoded, and fail, alone.
+
+Encoding: MessagePack, arrays rather than maps; the version comes first.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from pipeline.errors import PoisonError
+
+VERSION: Final = 1
+CONTENT_TYPE: Final = "application/vnd.penstock.callouts+msgpack"
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """One callout, or a slice of one, as ingest received it.
+
+    `callout_id` is the request's `webhook-id`, `received_at` Unix ms on ingest's clock. `body` is
+    the contract's JSON, in the masked form of `pipeline.json_text` when `masked`.
+    """
+
+    callout_id: str
+    received_at: int
+    masked: bool
+    body: bytes
+
+
+class _Envelope(msgspec.Struct, frozen=True, array_like=True):
+    version: int
+    items: list[Item]
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Envelope)
+
+
+def encode(items: list[Item]) -> bytes:
+    """Encode the items of one message."""
+    return _encoder.encode(_Envelope(VERSION, items))
+
+
+def decode(message: bytes) -> list[Item]:
+    """Decode one message.
+
+    Raises:
+        PoisonError: the bytes are no envelope, or one of a version that this code does not know.
+    """
+    try:
+        envelope = _decoder.decode(message)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PoisonError(f"not an envelope: {error}") from error
+    if envelope.version != VERSION:
+        raise PoisonError(f"envelope version {envelope.version} is not known here")
+    return envelope.items

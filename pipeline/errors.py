@@ -1,0 +1,78 @@
+"""Errors typed by what happens next, and the one place that decides it.
+
+| kind      | what happens next                                             |
+|-----------|---------------------------------------------------------------|
+| transient | hold the work and try again; never dead-lettered              |
+| permanent | this change becomes a dead letter with a reason code          |
+| poison    | the message cannot be decoded: the broker's dead queue has it |
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import asyncpg
+
+
+class Reason(StrEnum):
+    """Why a change is a dead letter. Operators filter by it, so the set is closed."""
+
+    INVALID_RECORD = "invalid_record"
+    OUT_OF_WINDOW = "out_of_window"
+    REFUSED_BY_DATABASE = "refused_by_database"
+    CRASHED_WORKER = "crashed_worker"
+
+
+class Kind(StrEnum):
+    """What happens next with the work that an error interrupted."""
+
+    TRANSIENT = "transient"
+    PERMANENT = "permanent"
+    POISON = "poison"
+
+
+class TransientError(Exception):
+    """Something that passes by itself: hold the work and try again."""
+
+
+class PermanentError(Exception):
+    """One change that can never succeed: it becomes a dead letter with `reason`."""
+
+    def __init__(self, reason: Reason, error: str) -> None:
+        super().__init__(error)
+        self.reason = reason
+
+
+class PoisonError(Exception):
+    """A message whose bytes cannot be decoded at all."""
+
+
+class BrokerUnavailable(TransientError):
+    """RabbitMQ is away, blocked, full or too slow. A copy may have been stored all the same."""
+
+
+# SQLSTATE classes that blame the row: data exception, and integrity violation other than a
+# missing partition (23514), which an operator mends.
+_DATA_EXCEPTION: Final = "22"
+_INTEGRITY_VIOLATION: Final = "23"
+_CHECK_VIOLATION: Final = "23514"
+
+
+def classify(error: BaseException) -> Kind:
+    """Decide what happens next. Whatever is not known to be a change's own fault holds.
+
+    Source: PostgreSQL documentation, appendix A, "PostgreSQL Error Codes".
+    """
+    if isinstance(error, PoisonError):
+        return Kind.POISON
+    if isinstance(error, PermanentError):
+        return Kind.PERMANENT
+    if isinstance(error, asyncpg.PostgresError):
+        sqlstate = str(error.sqlstate)
+        blames_row = sqlstate.startswith((_DATA_EXCEPTION, _INTEGRITY_VIOLATION))
+        return Kind.PERMANENT if blames_row and sqlstate != _CHECK_VIOLATION else Kind.TRANSIENT
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
+        # asyncpg itself could not encode an argument for its column.
+        return Kind.PERMANENT
+    return Kind.TRANSIENT

@@ -1,0 +1,95 @@
+"""How a process runs and ends: services side by side, the first signal drains, the second kills."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    Service = Callable[[asyncio.Event], Awaitable[None]]
+
+log = structlog.get_logger()
+
+
+async def run_until_stopped(services: Mapping[str, Service]) -> None:
+    """Run every service until a signal or a failure, then let all of them drain.
+
+    A service gets the stop event and returns once it has drained. When one fails, or returns
+    unasked, the event is set for its peers, which drain before the failure is raised; a bare
+    TaskGroup would cancel them in mid-drain.
+
+    Raises:
+        ExceptionGroup: the failures of the services that failed.
+    """
+    stop = asyncio.Event()
+    tasks = {asyncio.ensure_future(run(stop)): name for name, run in services.items()}
+    remove = _stop_on_signals(stop, tasks)
+    failures: list[Exception] = []
+    try:
+        pending = set(tasks)
+        while pending:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if task.cancelled():
+                    failures.append(RuntimeError(f"{tasks[task]} was killed before it drained"))
+                elif isinstance(error := task.exception(), Exception):
+                    log.error("service_failed", service=tasks[task], error=repr(error))
+                    failures.append(error)
+                elif error is not None:
+                    raise error
+            stop.set()
+    finally:
+        remove()
+    if failures:
+        raise ExceptionGroup("not every service drained", failures)
+
+
+def _stop_on_signals(
+    stop: asyncio.Event, tasks: Iterable[asyncio.Future[None]]
+) -> Callable[[], None]:
+    loop = asyncio.get_running_loop()
+
+    def on_signal(received: signal.Signals) -> None:
+        if stop.is_set():
+            log.warning("killed", signal=received.name)
+            for task in tasks:
+                task.cancel()
+            return
+        log.info("draining", signal=received.name)
+        stop.set()
+
+    watched = (signal.SIGINT, signal.SIGTERM)
+    for number in watched:
+        loop.add_signal_handler(number, on_signal, number)
+
+    def remove() -> None:
+        for number in watched:
+            loop.remove_signal_handler(number)
+
+    return remove
+
+
+async def wait_or_stop(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait for `seconds` or the stop event; tell whether it was the stop event."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def first_of(*awaitables: Awaitable[object], timeout_s: float | None = None) -> None:
+    """Return when the first of several things has happened, or after `timeout_s`; drop the rest."""
+    waits = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)

@@ -1,0 +1,209 @@
+"""Every setting: one tree of frozen structs, read once from the environment at start.
+
+`PENSTOCK_INGEST__PORT` is `settings.ingest.port`: the prefix, then the path with double
+underscores. A name that does not exist, or a value that does not fit, stops the process.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+PREFIX: Final = "PENSTOCK_"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class SettingsError(Exception):
+    """A setting is misspelt, missing or wrong; the text names it and says why."""
+
+
+class Secret:
+    """A text that no log line and no traceback shows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: str) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+
+class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """RabbitMQ."""
+
+    url: Annotated[Secret, Meta(description="amqp:// or amqps:// URL of RabbitMQ")] = Secret("")
+
+
+class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PostgreSQL."""
+
+    url: Annotated[Secret, Meta(description="postgresql:// URL of PostgreSQL 15 or later")] = (
+        Secret("")
+    )
+    pool_size: Annotated[Positive, Meta(description="connections a process may open")] = 4
+    retention_days: Annotated[
+        Positive, Meta(description="days of history kept; an older change is a dead letter")
+    ] = 90
+
+
+class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The edge."""
+
+    host: Annotated[str, Meta(description="address that callouts come in on")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="port that callouts come in on")] = 8080
+    admin_host: Annotated[str, Meta(description="address of health and metrics")] = "127.0.0.1"
+    admin_port: Annotated[Port, Meta(description="port of /healthz /readyz /metrics")] = 9080
+    max_body_bytes: Annotated[
+        Positive, Meta(description="largest body, before and after decompression")
+    ] = 12 * 1024 * 1024
+    max_in_flight_bytes: Annotated[
+        Positive, Meta(description="bodies held at once, in bytes; past it 503")
+    ] = 96 * 1024 * 1024
+    body_timeout_s: Annotated[Seconds, Meta(description="longest wait for a request's body")] = 30.0
+    publish_timeout_s: Annotated[
+        Seconds, Meta(description="longest wait for the broker's confirm; past it 503")
+    ] = 1.5
+    org_callouts_per_s: Annotated[
+        Positive, Meta(description="callouts that one org may send a second; past it 429")
+    ] = 5000
+    drain_s: Annotated[
+        Seconds, Meta(description="longest wait for requests under way at shutdown")
+    ] = 20.0
+
+
+class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The consumers."""
+
+    admin_host: Annotated[str, Meta(description="address of health and metrics")] = "127.0.0.1"
+    admin_port: Annotated[Port, Meta(description="port of health and metrics; 0 takes any")] = 0
+    prefetch_count: Annotated[
+        int,
+        Meta(ge=1, le=128, description="messages held unsettled, shared by the queues consumed"),
+    ] = 128
+    batch_count: Annotated[Positive, Meta(description="most changes in one transaction")] = 1000
+    hold_s: Annotated[
+        Seconds, Meta(description="longest hold of deliveries while the database is away")
+    ] = 300.0
+    drain_s: Annotated[
+        Seconds, Meta(description="longest wait for the batch under way at shutdown")
+    ] = 20.0
+
+
+class Relay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The outbox relay."""
+
+    admin_host: Annotated[str, Meta(description="address of health and metrics")] = "127.0.0.1"
+    admin_port: Annotated[Port, Meta(description="port of health and metrics; 0 takes any")] = 0
+    webhook_url: Annotated[str, Meta(description="where enrolments are delivered to")] = ""
+    webhook_secret: Annotated[Secret, Meta(description="whsec_ secret that signs deliveries")] = (
+        Secret("")
+    )
+    batch_count: Annotated[Positive, Meta(description="most rows claimed at once")] = 50
+    poll_s: Annotated[Seconds, Meta(description="pause between looks at an empty outbox")] = 0.05
+    lease_s: Annotated[Seconds, Meta(description="time a claimed row stays with its relay")] = 60.0
+    timeout_s: Annotated[Seconds, Meta(description="longest wait for the target's answer")] = 15.0
+
+
+class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Logs."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="least severity written")
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "json", "console"], Meta(description="auto: colour on a terminal")
+    ] = "auto"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole tree."""
+
+    broker: Broker = field(default_factory=Broker)
+    database: Database = field(default_factory=Database)
+    ingest: Ingest = field(default_factory=Ingest)
+    worker: Worker = field(default_factory=Worker)
+    relay: Relay = field(default_factory=Relay)
+    log: Log = field(default_factory=Log)
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One setting, for documentation: its variable, default and meaning."""
+
+    variable: str
+    default: str
+    meaning: str
+
+
+def listing() -> Iterator[Setting]:
+    """Yield every setting in the order of the tree."""
+    defaults = Settings()
+    for section in msgspec.structs.fields(Settings):
+        group = getattr(defaults, section.name)
+        hints = get_type_hints(type(group), include_extras=True)
+        for leaf in msgspec.structs.fields(group):
+            value = getattr(group, leaf.name)
+            metadata = getattr(hints[leaf.name], "__metadata__", ())
+            meaning = " ".join(m.description for m in metadata if m.description)
+            shown = value.value if isinstance(value, Secret) else str(value)
+            yield Setting(_variable(section.name, leaf.name), shown, meaning)
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from environment variables.
+
+    Raises:
+        SettingsError: a variable is misspelt or its value does not fit; names the variable.
+    """
+    known = {setting.variable for setting in listing()}
+    tree: dict[str, dict[str, object]] = {}
+    for variable, text in sorted(environ.items()):
+        if not variable.startswith(PREFIX):
+            continue
+        if variable not in known:
+            near = difflib.get_close_matches(variable, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SettingsError(f"{variable} is not a setting{hint}")
+        section, _, name = variable.removeprefix(PREFIX).lower().partition("__")
+        tree.setdefault(section, {})[name] = text
+    try:
+        return msgspec.convert(tree, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        problem, _, place = str(error).partition(" - at `$.")
+        variable = _variable(*place.rstrip("`").split("."))
+        raise SettingsError(f"{variable}: {problem}") from None
+
+
+def require(settings: Settings, *variables: str) -> None:
+    """Stop unless each of `variables` has a value.
+
+    Raises:
+        SettingsError: one is not set; names it and what it means.
+    """
+    for setting in listing():
+        if setting.variable in variables:
+            section, _, name = setting.variable.removeprefix(PREFIX).lower().partition("__")
+            if not getattr(getattr(settings, section), name):
+                raise SettingsError(f"{setting.variable} is not set ({setting.meaning})")
+
+
+def _variable(*path: str) -> str:
+    return PREFIX + "__".join(path).upper()
+
+
+def _decode(expected: type, value: object) -> object:
+    if expected is Secret:
+        return Secret(str(value))
+    raise NotImplementedError(expected)

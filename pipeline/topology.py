@@ -1,0 +1,85 @@
+"""Exchanges and queues, declared by every process that connects (declaring is idempotent).
+
+    penstock.changes ─ lead.* ─▶ penstock.changes.lead ─ dead ─▶ penstock.dead ─▶ penstock.dead.lead
+                     └─ # ─────▶ penstock.log (stream, 7 days)
+
+Sources: RabbitMQ documentation, "Quorum Queues" (delivery limit, at-least-once dead-lettering
+needs `reject-publish`) and "Streams" (`x-max-age`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aio_pika import ExchangeType
+
+from pipeline.objects import Operation, SObject
+
+if TYPE_CHECKING:
+    from aio_pika.abc import AbstractChannel, AbstractExchange
+
+CHANGES: Final = "penstock.changes"
+DEAD: Final = "penstock.dead"
+LOG: Final = "penstock.log"
+
+MAX_MESSAGE_BYTES: Final = 256 * 1024
+# A closed connection charges every delivery it had prefetched, so the limit is far above what a
+# crash loop reaches before its change is isolated. -1 means "none" on 4.x and "at once" on 3.10.
+DELIVERY_LIMIT: Final = 1000
+MAX_QUEUE_BYTES: Final = 16 * 1024**3
+LOG_MAX_AGE: Final = "7D"
+
+
+def queue_name(sobject: SObject) -> str:
+    """Return the name of the queue that holds one object's changes."""
+    return f"{CHANGES}.{sobject.lower()}"
+
+
+def dead_queue_name(sobject: SObject) -> str:
+    """Return the name of the queue that holds one object's undecodable messages."""
+    return f"{DEAD}.{sobject.lower()}"
+
+
+def routing_key(sobject: SObject, operation: Operation) -> str:
+    """Return the routing key of a message, such as `lead.update`."""
+    return f"{sobject.lower()}.{operation}"
+
+
+async def declare(channel: AbstractChannel) -> AbstractExchange:
+    """Declare everything; return the exchange that changes are published to.
+
+    Raises:
+        aiormq.exceptions.ChannelPreconditionFailed: something of that name exists with other
+            arguments; an operator decides which is right.
+    """
+    changes = await channel.declare_exchange(CHANGES, ExchangeType.TOPIC, durable=True)
+    dead = await channel.declare_exchange(DEAD, ExchangeType.TOPIC, durable=True)
+    for sobject in SObject:
+        dead_queue = await channel.declare_queue(
+            dead_queue_name(sobject),
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-overflow": "reject-publish",
+                "x-max-length-bytes": MAX_QUEUE_BYTES,
+            },
+        )
+        await dead_queue.bind(dead, f"{sobject.lower()}.*")
+        queue = await channel.declare_queue(
+            queue_name(sobject),
+            durable=True,
+            arguments={
+                "x-queue-type": "quorum",
+                "x-dead-letter-exchange": DEAD,
+                "x-dead-letter-strategy": "at-least-once",
+                "x-overflow": "reject-publish",
+                "x-delivery-limit": DELIVERY_LIMIT,
+                "x-max-length-bytes": MAX_QUEUE_BYTES,
+            },
+        )
+        await queue.bind(changes, f"{sobject.lower()}.*")
+    log = await channel.declare_queue(
+        LOG, durable=True, arguments={"x-queue-type": "stream", "x-max-age": LOG_MAX_AGE}
+    )
+    await log.bind(changes, "#")
+    return changes

@@ -1,0 +1,173 @@
+"""Penstock's processes as a test starts, kills and asks them: the real commands, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import aiohttp
+import asyncpg
+import msgspec
+
+from ops.local.ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_READY_TIMEOUT_S: Final = 30.0
+_STOP_TIMEOUT_S: Final = 30.0
+_POLL_S: Final = 0.02
+
+
+class Running:
+    """One process that was started."""
+
+    def __init__(
+        self, name: str, process: asyncio.subprocess.Process, log_path: Path, admin_port: int
+    ) -> None:
+        self.name = name
+        self.admin_url = f"http://127.0.0.1:{admin_port}"
+        self._process = process
+        self._log_path = log_path
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self._log_path.read_text()
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+
+    async def terminate(self) -> int:
+        """SIGTERM, and return the exit code."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            return await self._process.wait()
+
+    async def ready(self, session: aiohttp.ClientSession) -> None:
+        """Return once the process says that it can do its work."""
+        try:
+            async with asyncio.timeout(_READY_TIMEOUT_S):
+                while not await self._is_ready(session):
+                    assert self._process.returncode is None, f"{self.name} ended:\n{self.log}"
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            raise AssertionError(f"{self.name} did not become ready:\n{self.log}") from None
+
+    async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
+        try:
+            async with session.get(f"{self.admin_url}/readyz") as response:
+                return response.ok
+        except aiohttp.ClientError:
+            return False
+
+
+class Result:
+    """What a command printed and returned."""
+
+    def __init__(self, returncode: int, stdout: bytes, stderr: bytes) -> None:
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr.decode()
+
+    def json(self) -> Any:  # noqa: ANN401  the JSON of whatever command it was
+        assert self.returncode == 0, self.stderr
+        return msgspec.json.decode(self.stdout)
+
+
+class PenstockProcesses:
+    """Starts `penstock ingest`, `worker` and `relay`, and runs other commands beside them."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self.environment = {**os.environ, **environment}
+        self.ingest_url = ""
+        self.session: aiohttp.ClientSession
+        self._folder = folder
+        self._started: list[Running] = []
+
+    async def __aenter__(self) -> Self:
+        self.session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(running.kill() for running in self._started))
+        await self.session.close()
+
+    async def start_ingest(self, **settings: str) -> Running:
+        """Start an ingest, on a new port unless the last one's is asked for, and wait for it."""
+        port = settings.pop("PENSTOCK_INGEST__PORT", None) or str(free_port())
+        self.ingest_url = f"http://127.0.0.1:{port}"
+        return await self._start("ingest", "INGEST", {"PENSTOCK_INGEST__PORT": port, **settings})
+
+    async def start_worker(self, *objects: str, **settings: str) -> Running:
+        """Start a worker for some objects, or for all, and wait until it consumes."""
+        options = [option for name in objects for option in ("--object", name)]
+        return await self._start("worker", "WORKER", settings, *options)
+
+    async def start_relay(self, **settings: str) -> Running:
+        """Start a relay and wait for it."""
+        return await self._start("relay", "RELAY", settings)
+
+    async def _start(
+        self, command: str, section: str, settings: Mapping[str, str], *options: str
+    ) -> Running:
+        admin_port = free_port()
+        log_path = self._folder / f"{command}-{len(self._started)}.log"
+        environment = {
+            **self.environment,
+            f"PENSTOCK_{section}__ADMIN_PORT": str(admin_port),
+            **settings,
+        }
+        with log_path.open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "ops", command, *options, env=environment, stderr=log
+            )
+        running = Running(command, process, log_path, admin_port)
+        self._started.append(running)
+        await running.ready(self.session)
+        return running
+
+    async def run(self, *arguments: str, stdin: str = "") -> Result:
+        """Run one `penstock` command to its end."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "ops",
+            *arguments,
+            env=self.environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        stdout, stderr = await process.communicate(stdin.encode())
+        return Result(process.returncode or 0, stdout, stderr)
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Ask the database."""
+        connection = await asyncpg.connect(self.environment["PENSTOCK_DATABASE__URL"])
+        try:
+            return list(await connection.fetch(query, *arguments))
+        finally:
+            await connection.close()
+
+    async def until_counted(self, expected: int, query: str, *arguments: object) -> None:
+        """Return once a query that counts says `expected`; fail with what it said instead."""
+        counted = None
+        try:
+            async with asyncio.timeout(_READY_TIMEOUT_S):
+                while counted != expected:
+                    counted = (await self.fetch(query, *arguments))[0][0]
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            raise AssertionError(f"{counted} instead of {expected}: {query}") from None

@@ -1,0 +1,1 @@
+"""Consume, decode, dedupe, persist, evaluate, settle; and relay what the outbox holds."""

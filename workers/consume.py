@@ -1,0 +1,261 @@
+"""From queues to committed batches: gather what is there, commit, then settle.
+
+A batch is whatever has arrived by the time the last one is committed: one message when it is
+quiet, hundreds when there is a backlog. Nothing is settled before its transaction is committed,
+and nothing is settled by a cancellation: what is left unsettled goes back whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import structlog
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    RetryError,
+    retry_if_exception,
+    stop_never,
+    wait_exponential_jitter,
+)
+
+from pipeline import metrics, topology
+from pipeline.database import ping
+from pipeline.errors import Kind, PoisonError, TransientError, classify
+from pipeline.lifecycle import first_of, wait_or_stop
+from workers.dead_letters import TooManyDeadLetters
+from workers.received import ReceivedChange, decode, now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+
+    from pipeline.database import Pool
+    from pipeline.objects import SObject
+    from pipeline.settings import Worker
+    from workers.processor import Outcome, Processor
+
+    # None ends the gathering.
+    Inbox = asyncio.Queue[AbstractIncomingMessage | None]
+
+log = structlog.get_logger()
+
+# A delivery seen this often may be what kills its worker: its changes are tried one by one.
+SUSPECT_AFTER_DELIVERIES: Final = 3
+_SETUP_TIMEOUT_S: Final = 10.0
+
+
+class HoldExpired(TransientError):
+    """The database was away for so long that the deliveries had better wait in the queue."""
+
+
+class Delivery(NamedTuple):
+    """One message handed over by the broker, its changes, and the error of what is poison."""
+
+    message: AbstractIncomingMessage
+    changes: list[ReceivedChange]
+    poison: PoisonError | None
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the message was handed over so often that it may be what kills workers."""
+        count = self.message.headers.get("x-delivery-count", 0)
+        return isinstance(count, int) and count + 1 >= SUSPECT_AFTER_DELIVERIES
+
+
+class Ends(NamedTuple):
+    """The two ways in which consuming on a connection ends."""
+
+    stop: asyncio.Event
+    lost: asyncio.Event
+
+    def near(self) -> bool:
+        """Whether no further batch is to be begun."""
+        return self.stop.is_set() or self.lost.is_set()
+
+
+class Consumer:
+    """Consumes the queues of some objects on one connection after another."""
+
+    def __init__(
+        self, settings: Worker, objects: Sequence[SObject], processor: Processor, pool: Pool
+    ) -> None:
+        self._settings = settings
+        self._objects = objects
+        self._processor = processor
+        self._pool = pool
+        self._consuming = False
+        self._hold_reason: str | None = None
+
+    def broker_problem(self) -> str | None:
+        """Say why nothing is consumed, or None."""
+        return None if self._consuming else "not consuming"
+
+    def database_problem(self) -> str | None:
+        """Say what the batch under way is held for, or None."""
+        return self._hold_reason
+
+    async def session(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
+        """Consume on one connection until it is lost or `stop`, then drain.
+
+        Raises:
+            TooManyDeadLetters: this worker has to stop; nothing was settled for it.
+        """
+        if not await self._database_answers(stop):
+            return
+        async with asyncio.timeout(_SETUP_TIMEOUT_S):
+            channel = await connection.channel(publisher_confirms=False)
+            await topology.declare(channel)
+            await channel.set_qos(max(1, self._settings.prefetch_count // len(self._objects)))
+        inbox: Inbox = asyncio.Queue()
+        consumers = [
+            (queue, await queue.consume(inbox.put))
+            for sobject in self._objects
+            for queue in (await channel.get_queue(topology.queue_name(sobject)),)
+        ]
+        self._consuming = True
+        log.info("consuming", objects=[sobject.value for sobject in self._objects])
+        ends = Ends(stop, asyncio.Event())
+        work = asyncio.create_task(self._work(inbox, ends))
+        try:
+            await first_of(channel.closed(), connection.closed(), stop.wait(), asyncio.shield(work))
+            self._consuming = False
+            if stop.is_set() and not channel.is_closed:
+                for queue, tag in consumers:
+                    await queue.cancel(tag, timeout=_SETUP_TIMEOUT_S)
+            ends.lost.set()
+            inbox.put_nowait(None)
+            async with asyncio.timeout(self._settings.drain_s):
+                await asyncio.shield(work)
+        except HoldExpired as error:
+            log.warning("deliveries_returned", reason=str(error))
+        except TimeoutError:
+            log.warning("drain_cut_short", drain_s=self._settings.drain_s)
+        finally:
+            self._consuming = False
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            # What is still unsettled goes back to its queue as the channel closes.
+            await _close(channel)
+
+    async def _database_answers(self, stop: asyncio.Event) -> bool:
+        """Wait until the database answers, so as not to take deliveries only to hold them."""
+
+        async def probe() -> None:
+            if not stop.is_set():
+                await ping(self._pool)
+
+        await self._retrying(stop)(probe)
+        self._hold_reason = None
+        return not stop.is_set()
+
+    async def _hold(self, process: Callable[[], Awaitable[Outcome]], ends: Ends) -> Outcome:
+        """Process until it succeeds, however often something transient comes in between.
+
+        Raises:
+            HoldExpired: held for `hold_s`, or the end is near; nothing was committed or settled.
+            Exception: what is not transient.
+        """
+
+        def expired(state: RetryCallState) -> bool:
+            held_s = state.seconds_since_start or 0.0
+            return ends.near() or held_s > self._settings.hold_s
+
+        try:
+            outcome: Outcome = await self._retrying(ends.stop, until=expired)(process)
+        except RetryError as error:
+            raise HoldExpired(self._hold_reason or "stopping") from error
+        self._hold_reason = None
+        return outcome
+
+    def _retrying(
+        self, stop: asyncio.Event, until: Callable[[RetryCallState], bool] = stop_never
+    ) -> AsyncRetrying:
+        async def sleep(seconds: float) -> None:
+            await wait_or_stop(stop, seconds)
+
+        return AsyncRetrying(
+            retry=retry_if_exception(_is_transient),
+            wait=wait_exponential_jitter(initial=0.1, max=5, jitter=0.5),
+            stop=until,
+            sleep=sleep,
+            before_sleep=self._tell_held,
+        )
+
+    def _tell_held(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self._hold_reason = f"holding: {error!r}"
+        metrics.holds.inc()
+        log.warning("holding", error=repr(error), attempt=state.attempt_number)
+
+    async def _work(self, inbox: Inbox, ends: Ends) -> None:
+        while not ends.near():
+            batch = await self._gather(inbox)
+            suspects = [delivery for delivery in batch if delivery.is_suspect]
+            for delivery in suspects:
+                for change in delivery.changes:
+                    await self._hold(partial(self._processor.process_suspect, change), ends)
+                await self._settle([delivery])
+            rest = [delivery for delivery in batch if not delivery.is_suspect]
+            if rest:
+                changes = [change for delivery in rest for change in delivery.changes]
+                started = time.monotonic()
+                outcome = await self._hold(partial(self._processor.process, changes), ends)
+                _observe(outcome, changes, time.monotonic() - started)
+                await self._settle(rest)
+
+    async def _gather(self, inbox: Inbox) -> list[Delivery]:
+        """Wait for one delivery, then take what else is there, up to a batch; none at the end."""
+        batch: list[Delivery] = []
+        change_count = 0
+        while not batch or (change_count < self._settings.batch_count and not inbox.empty()):
+            message = await inbox.get()
+            if message is None:
+                inbox.put_nowait(None)
+                break
+            changes, poison = decode(message.body)
+            batch.append(Delivery(message, changes, poison))
+            change_count += len(changes)
+        return batch
+
+    async def _settle(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            if delivery.poison is None:
+                await delivery.message.ack()
+                metrics.deliveries_settled.labels("acked").inc()
+            else:
+                log.error("poison", error=str(delivery.poison), queue=delivery.message.routing_key)
+                await delivery.message.reject(requeue=False)
+                metrics.deliveries_settled.labels("dead").inc()
+
+
+def _is_transient(error: BaseException) -> bool:
+    return (
+        isinstance(error, Exception)
+        and not isinstance(error, TooManyDeadLetters)
+        and classify(error) is Kind.TRANSIENT
+    )
+
+
+def _observe(outcome: Outcome, changes: Sequence[ReceivedChange], seconds: float) -> None:
+    metrics.batch_changes.observe(len(changes))
+    metrics.batch_seconds.observe(seconds)
+    metrics.changes_processed.labels("committed").inc(outcome.committed_count)
+    metrics.changes_processed.labels("dead").inc(outcome.dead_count)
+    if changes:
+        oldest_ms = min(change.received_at for change in changes)
+        metrics.receive_to_commit_seconds.observe((now_ms() - oldest_ms) / 1000)
+
+
+async def _close(channel: AbstractChannel) -> None:
+    try:
+        async with asyncio.timeout(_SETUP_TIMEOUT_S):
+            await channel.close()
+    except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
+        # The channel died before it could be closed: its deliveries are back all the same.
+        log.debug("channel_gone", error=repr(error))

@@ -1,0 +1,86 @@
+"""History and current state: two statements for a whole batch, whatever its size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pipeline.objects import Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pipeline.database import Connection
+    from workers.received import ReceivedChange
+
+# Returns the keys that were new, and the epoch of the rules that the batch is to be judged by.
+_INSERT_HISTORY: Final = """
+    INSERT INTO change (captured_at, capture_id, record_id, org_id, object, operation, sequence,
+                        transaction_id, actor_id, callout_id, received_at, old, new)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                         $7::integer[], $8::text[], $9::text[], $10::text[], $11::bigint[],
+                         $12::text[], $13::text[])
+    ON CONFLICT DO NOTHING
+    RETURNING captured_at, capture_id, record_id, org_id, (SELECT epoch FROM rule_epoch) AS epoch"""
+
+# The last writer wins, whatever the order of arrival.
+_UPSERT_RECORDS: Final = """
+    INSERT INTO record AS stored (org_id, record_id, object, captured_at, sequence, capture_id,
+                                  deleted, fields)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[],
+                         $6::text[], $7::boolean[], $8::jsonb[])
+    ON CONFLICT (org_id, record_id) DO UPDATE
+    SET captured_at = excluded.captured_at, sequence = excluded.sequence,
+        capture_id = excluded.capture_id, deleted = excluded.deleted, fields = excluded.fields
+    WHERE (stored.captured_at, stored.sequence, stored.capture_id)
+        < (excluded.captured_at, excluded.sequence, excluded.capture_id)"""
+
+
+async def insert_history(
+    connection: Connection, changes: Sequence[ReceivedChange]
+) -> tuple[list[ReceivedChange], int | None]:
+    """Insert `changes` (sorted by key, no key twice); return those that were new, and the epoch.
+
+    The epoch is None when nothing was new.
+    """
+    rows = await connection.fetch(
+        _INSERT_HISTORY,
+        [change.captured_at for change in changes],
+        [change.capture_id for change in changes],
+        [change.record_id for change in changes],
+        [change.org_id for change in changes],
+        [change.object.value for change in changes],
+        [change.operation.value for change in changes],
+        [change.sequence for change in changes],
+        [change.transaction_id for change in changes],
+        [change.actor_id for change in changes],
+        [change.callout_id for change in changes],
+        [change.received_at for change in changes],
+        [change.original(change.old) for change in changes],
+        [change.original(change.new) for change in changes],
+    )
+    if not rows:
+        return [], None
+    new_keys = {tuple(row)[:4] for row in rows}
+    return [change for change in changes if change.key in new_keys], rows[0]["epoch"]
+
+
+async def upsert_records(connection: Connection, changes: Iterable[ReceivedChange]) -> None:
+    """Bring the current state up to date with `changes`, of which the newest per record counts."""
+    newest: dict[tuple[str, str], ReceivedChange] = {}
+    for change in changes:
+        record = (change.org_id, change.record_id)
+        if record not in newest or newest[record].order < change.order:
+            newest[record] = change
+    # Rows are locked in the order of their key: batches that overlap cannot deadlock.
+    rows = [newest[record] for record in sorted(newest)]
+    await connection.execute(
+        _UPSERT_RECORDS,
+        [change.org_id for change in rows],
+        [change.record_id for change in rows],
+        [change.object.value for change in rows],
+        [change.captured_at for change in rows],
+        [change.sequence for change in rows],
+        [change.capture_id for change in rows],
+        [change.operation is Operation.DELETE for change in rows],
+        [change.state.decode() for change in rows],
+    )

@@ -1,0 +1,177 @@
+"""From a delivery's bytes to the changes in it, their records left as text."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from pipeline import callout, envelope, json_text
+from pipeline.change import Change
+from pipeline.errors import PermanentError, PoisonError, Reason
+from pipeline.objects import Operation, SObject, long_id
+
+if TYPE_CHECKING:
+    from pipeline.change import Fields
+
+_NULL: Final = b"null"
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    Id: str
+
+
+_identity: Final = msgspec.json.Decoder(_Identified)
+_encoder: Final = msgspec.json.Encoder()
+
+
+class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
+    """One change as it was delivered. `old` and `new` are masked JSON text (see `json_text`).
+
+    `captured_at` and `received_at` are Unix ms. Ids are 18 characters.
+    """
+
+    captured_at: int
+    capture_id: str
+    record_id: str
+    org_id: str
+    object: SObject
+    operation: Operation
+    sequence: int
+    transaction_id: str
+    actor_id: str | None
+    callout_id: str
+    received_at: int
+    masked: bool
+    old: bytes | None
+    new: bytes | None
+
+    @property
+    def key(self) -> tuple[int, str, str, str]:
+        """What makes a change the same change, in the order of the history's key."""
+        return (self.captured_at, self.capture_id, self.record_id, self.org_id)
+
+    @property
+    def order(self) -> tuple[int, int, str]:
+        """The key by which the last writer wins."""
+        return (self.captured_at, self.sequence, self.capture_id)
+
+    @property
+    def state(self) -> bytes:
+        """The record after the change; a deleted record's last state."""
+        return self.new or self.old or b"{}"
+
+    def original(self, side: bytes | None) -> str | None:
+        """Return old or new as Apex wrote it, to the byte."""
+        if side is None:
+            return None
+        return (json_text.unmask(side) if self.masked else side).decode()
+
+    def decode(self) -> Change:
+        """Decode the records for the rules.
+
+        Raises:
+            PermanentError: a record is not a JSON object that can be read.
+        """
+        return Change(
+            org_id=self.org_id,
+            object=self.object,
+            operation=self.operation,
+            record_id=self.record_id,
+            capture_id=self.capture_id,
+            transaction_id=self.transaction_id,
+            sequence=self.sequence,
+            captured_at=self.captured_at,
+            actor_id=self.actor_id,
+            old=_fields(self.old),
+            new=_fields(self.new),
+        )
+
+    def as_callout(self) -> bytes:
+        """Return a callout of this change alone, in the contract's form: what a replay sends."""
+        header = callout.Header(
+            version=1,
+            org_id=self.org_id,
+            object=self.object,
+            operation=self.operation,
+            capture_id=self.capture_id,
+            transaction_id=self.transaction_id,
+            sequence=self.sequence,
+            captured_at=self.captured_at,
+            actor_id=self.actor_id,
+        )
+        change = callout.ChangeText(
+            old=msgspec.Raw((self.original(self.old) or "null").encode()),
+            new=msgspec.Raw((self.original(self.new) or "null").encode()),
+        )
+        return _encoder.encode(
+            callout.CalloutText(**msgspec.structs.asdict(header), changes=[change])
+        )
+
+
+def decode(message: bytes) -> tuple[list[ReceivedChange], PoisonError | None]:
+    """Decode one message into its changes, and the error of whatever in it is poison.
+
+    A callout that cannot be decoded does not take its neighbours in the message with it.
+    """
+    try:
+        items = envelope.decode(message)
+    except PoisonError as error:
+        return [], error
+    changes: list[ReceivedChange] = []
+    poison: PoisonError | None = None
+    for item in items:
+        try:
+            changes += _changes(item)
+        except (msgspec.DecodeError, RecursionError) as error:
+            poison = PoisonError(f"callout {item.callout_id}: {error}")
+    return changes, poison
+
+
+def now_ms() -> int:
+    """Return this process's clock in Unix ms."""
+    return time.time_ns() // 1_000_000
+
+
+def _changes(item: envelope.Item) -> list[ReceivedChange]:
+    read = callout.read(item.body)
+    changes: list[ReceivedChange] = []
+    for change in read.changes:
+        old, new = _text(change.old), _text(change.new)
+        identity = _identity.decode(new or old or b"{}")
+        changes.append(
+            ReceivedChange(
+                captured_at=read.captured_at,
+                capture_id=read.capture_id,
+                record_id=long_id(identity.Id),
+                org_id=long_id(read.org_id),
+                object=read.object,
+                operation=read.operation,
+                sequence=read.sequence,
+                transaction_id=read.transaction_id,
+                actor_id=long_id(read.actor_id) if read.actor_id else None,
+                callout_id=item.callout_id,
+                received_at=item.received_at,
+                masked=item.masked,
+                old=old,
+                new=new,
+            )
+        )
+    return changes
+
+
+def _text(raw: msgspec.Raw) -> bytes | None:
+    text = bytes(raw)
+    return None if text == _NULL else text
+
+
+def _fields(text: bytes | None) -> Fields | None:
+    if text is None:
+        return None
+    try:
+        return json_text.decode_fields(text)
+    except (ValueError, RecursionError) as error:
+        raise PermanentError(
+            Reason.INVALID_RECORD, f"the record cannot be read: {error}"
+        ) from error

@@ -1,0 +1,1 @@
+"""The outbox relay: claims rows, delivers them to the target, marks what became of them."""

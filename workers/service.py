@@ -1,0 +1,67 @@
+"""The worker process: wiring, consuming, keeping partitions ahead, draining."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from pipeline.admin import AdminServer
+from pipeline.broker import keep_connected
+from pipeline.database import ensure_partitions, open_pool
+from pipeline.errors import Kind, classify
+from pipeline.lifecycle import run_until_stopped, wait_or_stop
+from workers.consume import Consumer
+from workers.processor import Processor
+from workers.received import now_ms
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from pipeline.database import Pool
+    from pipeline.objects import SObject
+    from pipeline.settings import Settings
+
+log = structlog.get_logger()
+
+_UPKEEP_S: Final = 3600.0
+_UPKEEP_RETRY_S: Final = 30.0
+
+
+async def run(settings: Settings, objects: Sequence[SObject]) -> None:
+    """Consume the queues of `objects` until a signal, then drain and return."""
+    worker = settings.worker
+    name = f"penstock worker {os.getpid()}"
+    async with open_pool(settings.database, name) as pool:
+        processor = Processor(pool, retention_days=settings.database.retention_days)
+        consumer = Consumer(worker, objects, processor, pool)
+        checks = {"broker": consumer.broker_problem, "database": consumer.database_problem}
+
+        async def consume(stop: asyncio.Event) -> None:
+            await keep_connected(
+                settings.broker.url, name, stop, lambda c: consumer.session(c, stop)
+            )
+
+        async def upkeep(stop: asyncio.Event) -> None:
+            await keep_partitions_ahead(pool, settings.database.retention_days, stop)
+
+        async with AdminServer(worker.admin_host, worker.admin_port, checks):
+            await run_until_stopped({"consumer": consume, "upkeep": upkeep})
+    log.info("drained")
+
+
+async def keep_partitions_ahead(pool: Pool, retention_days: int, stop: asyncio.Event) -> None:
+    """Make the history's partitions two weeks ahead, every hour until `stop`."""
+    pause_s = 0.0
+    while not await wait_or_stop(stop, pause_s):
+        try:
+            async with pool.acquire() as connection, connection.transaction():
+                await ensure_partitions(connection, retention_days=retention_days, now_ms=now_ms())
+            pause_s = _UPKEEP_S
+        except Exception as error:
+            if classify(error) is not Kind.TRANSIENT:
+                raise
+            log.warning("upkeep_held", error=repr(error))
+            pause_s = _UPKEEP_RETRY_S
