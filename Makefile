@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test check format lock clean
+.PHONY: run test check format docs lock clean
 
 run: $(INSTALLED) ## Run everything here, with a sample org; ARGS=--once exits after its story
 	@$(BIN)/penstock up $(ARGS)
@@ -21,6 +21,9 @@ check: $(INSTALLED) ## Lint, types, import arrows
 format: $(INSTALLED) ## Format, and mend what can be mended by itself
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: $(INSTALLED) ## Write the reference of commands, settings and metrics from the code
+	@$(BIN)/python -m ops.reference > deploy/reference.md
 
 lock: $(INSTALLED) ## Pin the newest versions that pyproject.toml allows, with hashes
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_PIPED_WIDTH = 240
 DATABASE_URL = "PENSTOCK_DATABASE__URL"
 BROKER_URL = "PENSTOCK_BROKER__URL"
 
@@ -79,7 +80,8 @@ def print_json(document: object) -> None:
 
 def print_table(rows: Sequence[msgspec.Struct], columns: Sequence[str], *, empty: str) -> None:
     """Print some fields of some structs as a table, or say that there is nothing."""
-    console = Console()
+    # Whoever pipes a table into another program wants its lines whole.
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
     if not rows:
         console.print(empty)
         return

@@ -17,7 +17,9 @@ def dead() -> None:
 
 @dead.command("list")
 @click.option("--org", "org_id", help="Only this org's.")
-@click.option("--reason", type=click.Choice(list(Reason)), help="Only this reason's.")
+@click.option(
+    "--reason", type=click.Choice([reason.value for reason in Reason]), help="Only this reason's."
+)
 @limit_option
 @as_json
 @pass_runtime

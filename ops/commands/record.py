@@ -23,16 +23,20 @@ def record() -> None:
 
 @record.command()
 @click.argument("org_id")
-@click.argument("sobject", metavar="OBJECT", type=click.Choice(list(SObject), case_sensitive=False))
+@click.argument(
+    "sobject",
+    metavar="OBJECT",
+    type=click.Choice([sobject.value for sobject in SObject], case_sensitive=False),
+)
 @click.argument("record_id", metavar="ID")
 @limit_option
 @as_json
 @pass_runtime
 def show(  # noqa: PLR0913  one parameter for each argument of the command
-    runtime: Runtime, org_id: str, sobject: SObject, record_id: str, limit: int, *, json: bool
+    runtime: Runtime, org_id: str, sobject: str, record_id: str, limit: int, *, json: bool
 ) -> None:
     """Print a record's state now and the changes that led to it."""
-    found = run(_show(runtime, org_id, sobject, record_id, limit))
+    found = run(_show(runtime, org_id, SObject(sobject), record_id, limit))
     if json:
         print_json(found)
         return

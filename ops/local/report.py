@@ -12,7 +12,6 @@ from pipeline.objects import SObject
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ops.explanation import Explanation
     from ops.local.rehearsal import Played, Told
     from ops.sample.capture import Record, RecordChange
 
@@ -72,7 +71,11 @@ def _enrolled(told: Told) -> Text:
         (explanation.sequence, "bold green"),
     )
     if told.is_new:
-        text.append(f", {_committed_ms(explanation):.0f} ms after the callout arrived")
+        times = {stage.stage: stage.since_received_ms for stage in explanation.stages}
+        committed_ms = times.get("committed") or times.get("enrolled") or 0.0
+        text.append(f" {committed_ms:.0f} ms after the callout arrived")
+        if delivered_ms := times.get("settled by the relay"):
+            text.append(f" (target told after {delivered_ms:.0f} ms)", "dim")
     else:
         text.append(" already")
     text.append(f"\n      rule {explanation.rule} v{explanation.rule_version}: ", "dim")
@@ -80,18 +83,14 @@ def _enrolled(told: Told) -> Text:
     return text
 
 
-def _committed_ms(explanation: Explanation) -> float:
-    times = {stage.stage: stage.since_received_ms for stage in explanation.stages}
-    return times.get("committed") or times.get("enrolled") or 0.0
-
-
 def _differences(change: RecordChange) -> str:
     old, new = change.old or {}, change.new
     if new is None:
         return "is gone"
     if change.old is None:
-        known = [f"{field} {new[field]}" for field in _SHOWN if field in new]
-        return ", ".join(known)
+        return ", ".join(f"{field} {_value(new, field)}" for field in _SHOWN if field in new) or (
+            "without an email"
+        )
     changed = [
         f"{field}: {_value(old, field)} → {_value(new, field)}"
         for field in sorted(old.keys() | new.keys())

@@ -1,0 +1,95 @@
+"""The reference of commands, settings and metrics, written from the code that defines them.
+
+`make docs` writes it to `deploy/reference.md`; a test sees that it was done.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+from prometheus_client.metrics import MetricWrapperBase
+
+from ops.__main__ import COMMANDS, cli
+from pipeline import metrics
+from pipeline.settings import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HEAD: Final = """\
+# Reference
+
+Commands, settings and metrics, as the code defines them (`make docs` writes this page).
+"""
+_SETTINGS_HEAD: Final = """
+## Settings
+
+Environment variables. A misspelt name or a wrong value stops a process at its start, with exit code
+2 and a line that names it.
+
+| variable | default | meaning |
+|---|---|---|
+"""
+_METRICS_HEAD: Final = """
+## Metrics
+
+On `/metrics` of each process's admin port, in Prometheus' text format.
+
+| metric | kind | labels | meaning |
+|---|---|---|---|
+"""
+
+
+def reference() -> str:
+    """Return the whole page as Markdown."""
+    return "".join((_HEAD, *_commands(), _SETTINGS_HEAD, *_settings(), _METRICS_HEAD, *_metrics()))
+
+
+def _commands() -> Iterator[str]:
+    yield "\n## Commands\n\nExit codes: 0 done, 1 failed, 2 called or configured wrongly.\n"
+    context = click.Context(cli, info_name="penstock")
+    for name in COMMANDS:
+        if command := cli.get_command(context, name):
+            yield from _command(command, click.Context(command, context, info_name=name))
+
+
+def _command(command: click.Command, context: click.Context) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for name, child in command.commands.items():
+            yield from _command(child, click.Context(child, context, info_name=name))
+        return
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f"\n### `{context.command_path} {usage}`\n\n{command.help}\n"
+    options = [
+        record
+        for param in command.params
+        if isinstance(param, click.Option) and (record := param.get_help_record(context))
+    ]
+    if options:
+        yield "\n| option | meaning |\n|---|---|\n"
+        yield from (f"| `{_cell(option)}` | {_cell(meaning)} |\n" for option, meaning in options)
+
+
+def _settings() -> Iterator[str]:
+    for setting in listing():
+        default = f"`{setting.default}`" if setting.default else ""
+        yield f"| `{setting.variable}` | {default} | {_cell(setting.meaning)} |\n"
+
+
+def _metrics() -> Iterator[str]:
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            (family,) = metric.describe()
+            name = family.name + ("_total" if family.type == "counter" else "")
+            labels = ", ".join(metric._labelnames)  # noqa: SLF001  the library shows them nowhere else
+            yield f"| `{name}` | {family.type} | {labels} | {_cell(family.documentation)} |\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())
