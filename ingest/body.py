@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import http
 import zlib
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
+
+from aiohttp import web
 
 from ingest.problems import Problem, bad_request, too_large
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
@@ -50,6 +49,8 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float, h
                 piece = inflater.feed(chunk) if inflater else chunk
                 held.add(len(piece))
                 pieces.append(piece)
+    except web.RequestPayloadError:
+        raise bad_request("the body does not arrive as its headers say") from None
     except TimeoutError:
         raise Problem(http.HTTPStatus.REQUEST_TIMEOUT, "the body came too slowly") from None
     if inflater:

@@ -105,8 +105,11 @@ class Publisher:
 
     async def _session(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            is_new = not await topology.exists(connection)
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             exchange = await topology.declare(channel)
+        if is_new:
+            await wait_or_stop(stop, topology.SETTLE_S)
         self._stalled.clear()
         self._exchange = exchange
         log.info("broker_connected")

@@ -38,7 +38,7 @@ async def run_until_stopped(services: Mapping[str, Service]) -> None:
                 if task.cancelled():
                     failures.append(RuntimeError(f"{tasks[task]} was killed before it drained"))
                 elif isinstance(error := task.exception(), Exception):
-                    log.error("service_failed", service=tasks[task], error=repr(error))
+                    log.error("service_failed", service=tasks[task], exc_info=error)
                     failures.append(error)
                 elif error is not None:
                     raise error

@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aio_pika import ExchangeType
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from pipeline.objects import Operation, SObject
 
 if TYPE_CHECKING:
-    from aio_pika.abc import AbstractChannel, AbstractExchange
+    from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 
 CHANGES: Final = "penstock.changes"
 DEAD: Final = "penstock.dead"
@@ -43,6 +44,24 @@ def dead_queue_name(sobject: SObject) -> str:
 def routing_key(sobject: SObject, operation: Operation) -> str:
     """Return the routing key of a message, such as `lead.update`."""
     return f"{sobject.lower()}.{operation}"
+
+
+# RabbitMQ before 4.0 may forget where a new quorum queue keeps its log when its node is killed
+# within a second of the declaration: the file of those names is saved every 500 ms, not at once.
+SETTLE_S: Final = 1.5
+
+
+async def exists(connection: AbstractConnection) -> bool:
+    """Tell whether every queue was declared before now."""
+    async with connection.channel() as channel:
+        try:
+            for sobject in SObject:
+                await channel.declare_queue(queue_name(sobject), passive=True)
+                await channel.declare_queue(dead_queue_name(sobject), passive=True)
+            await channel.declare_queue(LOG, passive=True)
+        except ChannelNotFoundEntity:
+            return False
+    return True
 
 
 async def declare(channel: AbstractChannel) -> AbstractExchange:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import aio_pika
 import pytest
 
 from ops.stack import PrivatePostgres, PrivateRabbitMQ
+from pipeline import topology
 from tests.processes import PenstockProcesses
 from tests.servers import (
     LoopThread,
@@ -111,5 +113,8 @@ async def penstock(
         "PENSTOCK_DATABASE__URL": database_url,
         "PENSTOCK_LOG__FORMAT": "json",
     }
+    # Ingest waits a moment after it has made new queues; not in every test.
+    async with await aio_pika.connect(broker_url) as connection:
+        await topology.declare(await connection.channel())
     async with PenstockProcesses(environment, tmp_path) as processes:
         yield processes

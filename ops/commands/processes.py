@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 import uvloop
 
@@ -12,6 +14,17 @@ from pipeline.objects import SObject
 from workers import service as worker_service
 from workers.relay import service as relay_service
 
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+
+def _serve(service: Coroutine[Any, Any, None]) -> None:
+    """Run a process to its end; exit code 1 after a failure, which is logged where it happened."""
+    try:
+        uvloop.run(service)
+    except ExceptionGroup as failures:
+        raise SystemExit(1) from failures
+
 
 @click.command()
 @pass_runtime
@@ -19,7 +32,7 @@ def ingest(runtime: Runtime) -> None:
     """Take callouts in: verify, publish, answer once RabbitMQ has confirmed."""
     settings = runtime.settings(BROKER_URL, DATABASE_URL)
     logs.configure(settings.log, process="ingest")
-    uvloop.run(ingest_service.run(settings))
+    _serve(ingest_service.run(settings))
 
 
 @click.command()
@@ -36,7 +49,7 @@ def worker(runtime: Runtime, objects: tuple[str, ...]) -> None:
     settings = runtime.settings(BROKER_URL, DATABASE_URL)
     logs.configure(settings.log, process="worker")
     wanted = [sobject for sobject in SObject if not objects or sobject.lower() in objects]
-    uvloop.run(worker_service.run(settings, wanted))
+    _serve(worker_service.run(settings, wanted))
 
 
 @click.command()
@@ -47,4 +60,4 @@ def relay(runtime: Runtime) -> None:
         DATABASE_URL, "PENSTOCK_RELAY__WEBHOOK_URL", "PENSTOCK_RELAY__WEBHOOK_SECRET"
     )
     logs.configure(settings.log, process="relay")
-    uvloop.run(relay_service.run(settings))
+    _serve(relay_service.run(settings))
