@@ -16,6 +16,9 @@ from aiohttp import web
 from ingest.problems import Problem, bad_request, too_large
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
+# Apex sends one member. Members are cheap to send and dear to begin: 12 MB of empty ones would
+# keep this process busy for seconds.
+_MAX_FURTHER_MEMBERS: Final = 99
 
 
 class Held(Protocol):
@@ -49,7 +52,8 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float, h
                 piece = inflater.feed(chunk) if inflater else chunk
                 held.add(len(piece))
                 pieces.append(piece)
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionResetError):
+        # A client that left in the middle of its body reads no answer, and is no fault of ours.
         raise bad_request("the body does not arrive as its headers say") from None
     except TimeoutError:
         raise Problem(http.HTTPStatus.REQUEST_TIMEOUT, "the body came too slowly") from None
@@ -65,11 +69,15 @@ class _Inflater:
         self._max_bytes = max_bytes
         self._room_bytes = max_bytes
         self._member = zlib.decompressobj(_GZIP)
+        self._further_members = _MAX_FURTHER_MEMBERS
 
     def feed(self, chunk: bytes) -> bytes:
         pieces: list[bytes] = []
         while chunk:
             if self._member.eof:
+                if self._further_members == 0:
+                    raise bad_request("the gzip body has too many members")
+                self._further_members -= 1
                 self._member = zlib.decompressobj(_GZIP)
             try:
                 # One byte more than there is room for tells "full" from "exactly fits".

@@ -69,9 +69,8 @@ class ChangesHandler:
         started = time.monotonic()
         received_at = time.time_ns() // 1_000_000
         org = self._door.connected_org(request)
-        self._rates.admit(org.org_id)
-        if problem := self._publisher.problem():
-            raise unavailable(problem)
+        if not self._publisher.connected:
+            raise unavailable("not connected to RabbitMQ")
         with self._in_flight.hold() as held:
             body = await read_body(
                 request,
@@ -80,11 +79,14 @@ class ChangesHandler:
                 held=held,
             )
             self._door.verify(request, org, body)
-            checked = _check(body, org.org_id)
+            # Only what is proven to come from the org counts against its rate.
+            self._rates.admit(org.org_id)
+            # Masked first: the parser refuses half a surrogate pair, the contract does not.
+            text = json_text.mask(body)
+            checked = _check(text, org.org_id)
             items = [
-                Item(request.headers["webhook-id"], received_at, masked is not part, masked)
-                for part in callout.slices(body, MAX_MESSAGE_BYTES)
-                for masked in (json_text.mask(part),)
+                Item(request.headers["webhook-id"], received_at, text is not body, part)
+                for part in callout.slices(text, MAX_MESSAGE_BYTES)
             ]
             if checked.changes:
                 await self._publish(checked, items)

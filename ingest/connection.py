@@ -6,7 +6,6 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-import asyncpg
 import msgspec
 import structlog
 from aiohttp import web
@@ -16,6 +15,7 @@ from ingest.body import read_body
 from ingest.door import verify_signature
 from ingest.problems import bad_request, forbidden, unavailable, unprocessable
 from pipeline.callout import ContractError, NotJsonError, SalesforceId, decode_body
+from pipeline.database import DATABASE_ERRORS
 from pipeline.objects import long_id
 from pipeline.signing import key_of, new_secret
 
@@ -29,7 +29,6 @@ log = structlog.get_logger()
 
 MAX_BODY_BYTES: Final = 64 * 1024
 _BODY_TIMEOUT_S: Final = 10.0
-_DATABASE_ERRORS: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 # A lost answer is asked for again with the same code: the secret it gave then is given again.
 _ANSWER_HANDSHAKE: Final = """
@@ -53,9 +52,9 @@ class HandshakeRequest(msgspec.Struct, frozen=True):
     version: Literal[1]
     org_id: SalesforceId
     user_id: SalesforceId
-    instance_url: Annotated[str, Meta(max_length=2048)]
+    instance_url: Annotated[str, Meta(pattern="^[\\x21-\\x7e]{1,2048}\\Z")]
     is_sandbox: bool
-    package_version: Annotated[str, Meta(max_length=64)]
+    package_version: Annotated[str, Meta(pattern="^[\\x20-\\x7e]{0,64}\\Z")]
 
 
 class HandshakeAnswer(msgspec.Struct, frozen=True):
@@ -129,7 +128,7 @@ class ConnectionHandler:
                 )
                 # The first callout may follow at once, ahead of the notification.
                 await self._registry.read(connection)
-        except _DATABASE_ERRORS as error:
+        except DATABASE_ERRORS as error:
             log.warning("handshake_held", org_id=org.org_id, error=repr(error))
             raise unavailable("the database is away") from error
         if row is None:
@@ -178,7 +177,7 @@ class SecretRotation:
     async def _write(self, org: Org) -> None:
         try:
             await self._pool.execute(_RETIRE_OLD, org.org_id, org.next_secret)
-        except _DATABASE_ERRORS as error:
+        except DATABASE_ERRORS as error:
             log.warning("secret_rotation_held", org_id=org.org_id, error=repr(error))
         else:
             log.info("secret_in_use", org_id=org.org_id)

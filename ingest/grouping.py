@@ -83,10 +83,15 @@ class Grouper:
             confirmations.append(waiting.confirmed)
             lane.append(waiting)
         self._fill(lane, routing_key)
-        if len(confirmations) == 1:
-            await confirmations[0]
-        else:
-            await asyncio.gather(*confirmations)
+        try:
+            if len(confirmations) == 1:
+                await confirmations[0]
+            else:
+                await asyncio.gather(*confirmations)
+        finally:
+            # After the first failure nobody waits for the others: they need not be published.
+            for confirmed in confirmations:
+                confirmed.cancel()
 
     def _fill(self, lane: _Lane, routing_key: str) -> None:
         while lane.may_publish():

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from pipeline import metrics
+from pipeline.database import DATABASE_ERRORS
 from pipeline.lifecycle import first_of, wait_or_stop
 from pipeline.signing import key_of
 
@@ -81,16 +82,21 @@ class Registry:
         return self._orgs.get(org_id)
 
     def promote(self, org: Org) -> None:
-        """Take the org's next secret for its only one, ahead of the database."""
-        if org.next_secret is not None:
-            promoted = msgspec.structs.replace(
-                org,
-                secret=org.next_secret,
-                next_secret=None,
-                connect_code=None,
-                keys=(key_of(org.next_secret),),
-            )
-            self._orgs = {**self._orgs, org.org_id: promoted}
+        """Take the org's next secret for its only one, ahead of the database.
+
+        Nothing else of `org` counts: it may have been paused or rotated while its request was read.
+        """
+        known = self._orgs.get(org.org_id)
+        if known is None or known.next_secret is None or known.next_secret != org.next_secret:
+            return
+        promoted = msgspec.structs.replace(
+            known,
+            secret=known.next_secret,
+            next_secret=None,
+            connect_code=None,
+            keys=(key_of(known.next_secret),),
+        )
+        self._orgs = {**self._orgs, org.org_id: promoted}
 
     async def read(self, connection: Connection) -> None:
         """Read every org."""
@@ -104,7 +110,7 @@ class Registry:
         while not stop.is_set():
             try:
                 await self._follow(stop)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_ERRORS as error:
                 log.warning("registry_stale", error=repr(error), known_count=len(self._orgs))
                 await wait_or_stop(stop, _RECONNECT_S)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import http
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from aiohttp import web
@@ -14,6 +14,7 @@ from ingest.admission import InFlight, OrgRates
 from ingest.changes import ChangesHandler
 from ingest.connection import ConnectionHandler, SecretRotation
 from ingest.door import Door
+from ingest.draining import UnderWay
 from ingest.grouping import Grouper
 from ingest.problems import Problem, render
 from ingest.registry import Registry
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _ORG = "/v1/orgs/{org_id}"
+# For answers to leave, after the drain.
+_CLOSE_S: Final = 1.0
 
 
 async def run(settings: Settings) -> None:
@@ -61,20 +64,24 @@ async def run(settings: Settings) -> None:
             grouper=Grouper(publisher.publish),
         )
         connection = ConnectionHandler(registry=registry, door=door, in_flight=in_flight, pool=pool)
-        app = web.Application(middlewares=[answer_problems])
+        under_way = UnderWay()
+        app = web.Application(middlewares=[under_way.watch, answer_problems])
         app.router.add_post(f"{_ORG}/changes", changes.post)
         app.router.add_post(f"{_ORG}/handshake", connection.post_handshake)
         app.router.add_get(f"{_ORG}/conditions", connection.get_conditions)
 
         async def serve(stop: asyncio.Event) -> None:
             runner = web.AppRunner(
-                app, access_log=None, auto_decompress=False, shutdown_timeout=edge.drain_s
+                app, access_log=None, auto_decompress=False, shutdown_timeout=_CLOSE_S
             )
             await runner.setup()
             try:
-                await web.TCPSite(runner, edge.host, edge.port, backlog=1024).start()
+                site = web.TCPSite(runner, edge.host, edge.port, backlog=1024)
+                await site.start()
                 log.info("listening", address=runner.addresses[0])
                 await stop.wait()
+                await site.stop()
+                await under_way.drain(edge.drain_s)
             finally:
                 await runner.cleanup()
                 await rotation.drain()
@@ -108,6 +115,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     except web.HTTPException as error:
         status = http.HTTPStatus(error.status)
         response = render(Problem(status, error.reason or status.phrase))
+        if isinstance(error, web.HTTPMethodNotAllowed):
+            response.headers["Allow"] = error.headers["Allow"]
     except Exception:
         log.exception("request_failed", route=route)
         response = render(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,7 +90,9 @@ def cli(context: click.Context) -> None:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. What standard output cannot encode is printed escaped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     cli()
 
 

@@ -40,12 +40,16 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
         yield connection
     except asyncpg.UndefinedTableError as error:
         raise OpsError("the database has no Penstock tables yet: run `penstock migrate`") from error
-    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError) as error:
         raise OpsError(f"the connection to PostgreSQL was lost: {error}") from error
     finally:
         await connection.close()
 
 
 def _place(url: Secret) -> str:
-    target = URL(url.value)
+    try:
+        target = URL(url.value)
+    except ValueError:
+        # Not shown: what cannot be parsed may hold a password anywhere.
+        return "the URL that is set"
     return f"{target.host or 'localhost'}:{target.port or 5432}"

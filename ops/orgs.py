@@ -21,10 +21,11 @@ _ORG_PREFIX: Final = "00D"
 _ADD: Final = """
     INSERT INTO org (org_id, sync_user_id, connect_code, connect_code_expires_at)
     VALUES ($1, $2, $3, now() + make_interval(hours => $4))"""
+# A first secret that no callout has used yet is the one in use.
 _ROTATE: Final = """
     UPDATE org
     SET connect_code = $2, connect_code_expires_at = now() + make_interval(hours => $3),
-        next_secret = NULL
+        secret = coalesce(secret, next_secret), next_secret = NULL
     WHERE org_id = $1 RETURNING org_id"""
 _PAUSE: Final = "UPDATE org SET paused = $2 WHERE org_id = $1 RETURNING org_id"
 _LIST: Final = """

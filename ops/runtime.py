@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.database import connected
+from pipeline import json_text
 from pipeline.settings import require
 
 if TYPE_CHECKING:
@@ -61,8 +62,11 @@ class Runtime:
 
 pass_runtime = click.make_pass_decorator(Runtime)
 as_json = click.option("--json", "json", is_flag=True, help="Print one JSON document.")
+# What PostgreSQL's bigint and integer hold.
+ROW_ID = click.IntRange(1, 2**63 - 1)
+VERSION = click.IntRange(1, 2**31 - 1)
 limit_option = click.option(
-    "--limit", default=10_000, show_default=True, type=click.IntRange(min=1), help="Most rows."
+    "--limit", default=10_000, show_default=True, type=ROW_ID, help="Most rows."
 )
 
 
@@ -73,9 +77,19 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def print_json(document: object) -> None:
     """Print one JSON document: UTF-8, numbers and texts as they were stored."""
-    text = msgspec.json.format(msgspec.json.encode(document), indent=2)
+    # Masked meanwhile, since msgspec refuses an escape that names half of a surrogate pair.
+    masked = json_text.mask(msgspec.json.encode(document))
+    text = json_text.unmask(msgspec.json.format(masked, indent=2))
     sys.stdout.buffer.write(text + b"\n")
     sys.stdout.buffer.flush()
+
+
+def printable(text: str) -> str:
+    r"""Return text that any terminal shows: what does not print is escaped, as `\x1b` is."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def print_table(rows: Sequence[msgspec.Struct], columns: Sequence[str], *, empty: str) -> None:
@@ -95,4 +109,4 @@ def print_table(rows: Sequence[msgspec.Struct], columns: Sequence[str], *, empty
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))

@@ -11,7 +11,7 @@ import aio_pika
 import structlog
 from aio_pika import DeliveryMode, Message
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, DeliveryError, PublishError
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential, wait_random
 from yarl import URL
 
 from pipeline import envelope, metrics, topology
@@ -31,6 +31,7 @@ log = structlog.get_logger()
 CONNECT_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 2.0
 HEARTBEAT_S: Final = 10
+QUEUE_CHECK_S: Final = 5.0
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +77,7 @@ async def keep_connected(
 
     retry_lost = AsyncRetrying(
         retry=retry_if_exception_type((*CONNECTION_EXCEPTIONS, TimeoutError)),
-        wait=wait_exponential_jitter(initial=0.1, max=5, jitter=0.2),
+        wait=wait_exponential(multiplier=0.1, max=4.8) + wait_random(0, 0.2),
         sleep=sleep,
         before_sleep=tell,
     )
@@ -92,16 +93,31 @@ class Publisher:
         self._name = name
         self._publish_timeout_s = publish_timeout_s
         self._exchange: AbstractExchange | None = None
+        self._problem = "not connected to RabbitMQ"
         self._stalled = asyncio.Event()
         self._confirmed_at = 0.0
 
+    @property
+    def connected(self) -> bool:
+        """Whether the broker takes messages, as far as is known."""
+        return self._exchange is not None
+
     def problem(self) -> str | None:
-        """Say why nothing can be published now, or None."""
-        return None if self._exchange is not None else "not connected to RabbitMQ"
+        """Say to operators why nothing can be published now, or None."""
+        return None if self.connected else self._problem
 
     async def run(self, stop: asyncio.Event) -> None:
         """Stay connected until `stop`."""
-        await keep_connected(self._url, self._name, stop, lambda c: self._session(c, stop))
+
+        async def session(connection: AbstractConnection) -> None:
+            try:
+                await self._session(connection, stop)
+                self._problem = "not connected to RabbitMQ: the connection was lost"
+            except Exception as error:
+                self._problem = f"RabbitMQ: {error}" if str(error) else f"RabbitMQ: {error!r}"
+                raise
+
+        await keep_connected(self._url, self._name, stop, session)
 
     async def _session(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -113,8 +129,13 @@ class Publisher:
         self._stalled.clear()
         self._exchange = exchange
         log.info("broker_connected")
+        ends = (channel.closed, connection.closed, self._stalled.wait, stop.wait)
         try:
-            await first_of(channel.closed(), connection.closed(), self._stalled.wait(), stop.wait())
+            # The stream takes every message, so one whose queue was deleted would be confirmed too.
+            while await topology.exists(connection):
+                if await first_of(*(end() for end in ends), timeout_s=QUEUE_CHECK_S):
+                    return
+            log.warning("queues_missing")
         finally:
             self._exchange = None
 
@@ -148,10 +169,10 @@ class Publisher:
             if self._confirmed_at < started:
                 self._stalled.set()
             raise BrokerUnavailable("no confirm in time") from None
+        except PublishError as error:  # a kind of DeliveryError
+            raise BrokerUnavailable(f"no queue is bound for {routing_key}") from error
         except DeliveryError as error:
             raise BrokerUnavailable("the queue is full or has no leader") from error
-        except PublishError as error:
-            raise BrokerUnavailable(f"no queue is bound for {routing_key}") from error
         except CONNECTION_EXCEPTIONS as error:
             raise BrokerUnavailable("the connection to RabbitMQ was lost") from error
         self._confirmed_at = time.monotonic()

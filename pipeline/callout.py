@@ -24,8 +24,9 @@ T = TypeVar("T")
 _MAX_INT4: Final = 2**31 - 1
 _MAX_UNIX_MS: Final = 2**53 - 1
 
-SalesforceId = Annotated[str, Meta(pattern="^[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?$")]
-_Token = Annotated[str, Meta(pattern="^[\\x21-\\x7e]{1,64}$")]
+# \Z, since $ would let a line break follow.
+SalesforceId = Annotated[str, Meta(pattern="^[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\\Z")]
+_Token = Annotated[str, Meta(pattern="^[\\x21-\\x7e]{1,64}\\Z")]
 
 # Whether an operation has an old and a new state.
 _NEEDS: Final[Mapping[Operation, tuple[bool, bool]]] = {
@@ -36,6 +37,7 @@ _NEEDS: Final[Mapping[Operation, tuple[bool, bool]]] = {
 }
 
 _NULL: Final = Raw(b"null")
+_FRAME_BYTES: Final = len(b'{"old":,"new":},')
 _PLACE: Final = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<place>\$.*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(?P<field>\w+)`")
 
@@ -147,24 +149,24 @@ def read(body: bytes) -> CalloutText:
 
 
 def slices(body: bytes, max_bytes: int) -> list[bytes]:
-    """Split a checked callout into callouts of at most about `max_bytes`, records untouched.
+    """Split a checked callout into callouts of at most `max_bytes`, records untouched.
 
-    A callout that is small enough, or has one change only, comes back as it is.
+    A callout that is small enough comes back as it is; a change that alone is over the limit gets
+    a slice of its own. Keys that are not known here stay behind.
     """
     if len(body) <= max_bytes:
         return [body]
     callout = read(body)
+    header_bytes = len(_encoder.encode(msgspec.structs.replace(callout, changes=[])))
     groups: list[list[ChangeText]] = []
     room_bytes = 0
     for change in callout.changes:
-        size_bytes = len(memoryview(change.old)) + len(memoryview(change.new))
+        size_bytes = len(memoryview(change.old)) + len(memoryview(change.new)) + _FRAME_BYTES
         if not groups or size_bytes > room_bytes:
             groups.append([])
-            room_bytes = max_bytes
+            room_bytes = max_bytes - header_bytes
         groups[-1].append(change)
         room_bytes -= size_bytes
-    if len(groups) == 1:
-        return [body]
     return [_encoder.encode(msgspec.structs.replace(callout, changes=group)) for group in groups]
 
 

@@ -22,17 +22,24 @@ if TYPE_CHECKING:
     from pipeline.change import Value
 
 MAX_DEPTH: Final = 100
-# Each round peels at least one level off a document without brackets in its strings.
-_QUICK_ROUNDS: Final = 12
 
 _SUSPECT: Final = re.compile(rb"\\u(?:0000|001[aA]|[dD][89a-fA-F])")
-_ESCAPE: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+# Whatever may stay, surrogates in pairs included, and then one escape that may not. Possessive, so
+# that a long text takes no memory; to be matched from where the last match ended, never searched.
+_UP_TO_UNSTORABLE: Final = re.compile(
+    rb"(?:[^\\]++|\\[^u]"
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|\\u(?!0000|001[aA]|[dD][89a-fA-F][0-9a-fA-F]{2}))*+"
+    rb"\\u([0-9a-fA-F]{4})"
+)
 _MASKED: Final = re.compile(rb"\\(?:u001[aA]([0-9a-fA-F]{4})|.)", re.DOTALL)
 _MASKED_CHARACTER: Final = re.compile("\x1a([0-9a-fA-F]{4})")
 _UNSTORABLE: Final = re.compile("[\x00\x1a\ud800-\udfff]")
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_NOT_SKELETON: Final = bytes(byte for byte in range(256) if byte not in b'"\\[]{}')
+_STRING: Final = re.compile(rb'"[^"]*+"')
+_NOT_SKELETON: Final = bytes(byte for byte in range(256) if byte not in b'"[]{}')
+_ONE_KIND_OF_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _SUBSTITUTE: Final = 0x1A
+_ESCAPE_LENGTH: Final = len(b"\\u0000")
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 _decoder: Final = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
 
@@ -41,32 +48,16 @@ def mask(text: bytes) -> bytes:
     """Return JSON text in which no escape names NUL, a lone surrogate or a bare U+001A."""
     if _SUSPECT.search(text) is None:
         return text
-    pieces: list[bytes] = []
+    masked = bytearray()
     copied = 0
-    tokens = list(_ESCAPE.finditer(text))
-    low_of_pair = False
-    for place, token in enumerate(tokens):
-        if low_of_pair:
-            low_of_pair = False
-            continue
-        digits = token[1]
-        if digits is None:
-            continue
-        code = int(digits, 16)
-        if _is_high(code) and place + 1 < len(tokens):
-            after = tokens[place + 1]
-            low_of_pair = (
-                after.start() == token.end() and after[1] is not None and _is_low(int(after[1], 16))
-            )
-            if low_of_pair:
-                continue
-        if code == _SUBSTITUTE:
-            pieces += (text[copied : token.end()], b"001a")
-            copied = token.end()
-        elif code == 0 or _is_high(code) or _is_low(code):
-            pieces += (text[copied : token.start()], b"\\u001a", digits)
-            copied = token.end()
-    return b"".join((*pieces, text[copied:]))
+    while found := _UP_TO_UNSTORABLE.match(text, copied):
+        digits = found[1]
+        if int(digits, 16) == _SUBSTITUTE:
+            masked += found[0] + b"001a"
+        else:
+            masked += found[0][:-_ESCAPE_LENGTH] + b"\\u001a" + digits
+        copied = found.end()
+    return bytes(masked) + text[copied:] if masked else text
 
 
 def unmask(text: bytes) -> bytes:
@@ -79,7 +70,7 @@ def _unmask_token(token: re.Match[bytes]) -> bytes:
     if digits is None:
         return token[0]
     # U+001A keeps its own escape, whose hex digit may be of either case.
-    return token[0][:6] if int(digits, 16) == _SUBSTITUTE else b"\\u" + digits
+    return token[0][:_ESCAPE_LENGTH] if int(digits, 16) == _SUBSTITUTE else b"\\u" + digits
 
 
 def unmask_value(value: Value) -> Value:
@@ -112,7 +103,12 @@ def decode_fields(text: bytes) -> dict[str, Value]:
     except (msgspec.DecodeError, ArithmeticError):
         # An integer beyond msgspec's bound, or a number beyond Decimal's: the standard library
         # has no such bounds when it keeps the text as Decimal.
-        decoded = json.loads(text, parse_int=Decimal, parse_float=_decimal_or_text)
+        decoded = json.loads(
+            text.decode(),
+            parse_int=Decimal,
+            parse_float=_decimal_or_text,
+            parse_constant=_refuse_constant,
+        )
         if not isinstance(decoded, dict):
             raise ValueError("not a JSON object") from None  # noqa: TRY004  bad input, not a bug
     fields: dict[str, Value] = decoded  # type: ignore[assignment]  # JSON decodes to Value
@@ -124,6 +120,10 @@ def _decimal_or_text(digits: str) -> Decimal | str:
         return Decimal(digits)
     except ArithmeticError:
         return digits
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def encode_masked(value: object) -> str:
@@ -144,25 +144,19 @@ def _mask_value(value: object) -> object:
 def is_too_deep(text: bytes) -> bool:
     """Tell whether JSON text nests arrays and objects more than `MAX_DEPTH` levels deep.
 
-    Runs in C for ordinary documents: quotes and brackets alone are kept, and pairs of brackets
-    removed from the inside out. What resists (brackets inside strings, depth) is counted exactly.
+    Runs in C: what is left of the text is its quotes and brackets, then its brackets, and each
+    round removes the innermost level. Text that is no JSON is left for the decoder to refuse.
     """
-    skeleton = text.translate(None, _NOT_SKELETON).replace(b'""', b"")
-    for _ in range(_QUICK_ROUNDS):
-        if not skeleton:
+    if b"\\" in text:
+        text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+    skeleton = text.translate(_ONE_KIND_OF_BRACKET, _NOT_SKELETON)
+    brackets = skeleton.replace(b'""', b"")
+    if b'"' in brackets:
+        # Some string has brackets in it: pair the quotes properly.
+        brackets = _STRING.sub(b"", skeleton)
+    for _ in range(MAX_DEPTH):
+        size = len(brackets)
+        brackets = brackets.replace(b"[]", b"")
+        if len(brackets) == size:
             return False
-        skeleton = skeleton.replace(b"[]", b"").replace(b"{}", b"")
-    depth = 0
-    for byte in _STRING.sub(b"", text).translate(None, _NOT_SKELETON):
-        depth += 1 if byte in b"[{" else -1
-        if depth > MAX_DEPTH:
-            return True
-    return False
-
-
-def _is_high(code: int) -> bool:
-    return 0xD800 <= code <= 0xDBFF  # noqa: PLR2004  Unicode's high surrogates
-
-
-def _is_low(code: int) -> bool:
-    return 0xDC00 <= code <= 0xDFFF  # noqa: PLR2004  Unicode's low surrogates
+    return bool(brackets)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     Service = Callable[[asyncio.Event], Awaitable[None]]
 
 log = structlog.get_logger()
+
+_KILL_AFTER_S: Final = 1.0
 
 
 async def run_until_stopped(services: Mapping[str, Service]) -> None:
@@ -45,6 +48,10 @@ async def run_until_stopped(services: Mapping[str, Service]) -> None:
             stop.set()
     finally:
         remove()
+        # None is left, unless this very call was cancelled: then its services end with it.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     if failures:
         raise ExceptionGroup("not every service drained", failures)
 
@@ -59,6 +66,8 @@ def _stop_on_signals(
             log.warning("killed", signal=received.name)
             for task in tasks:
                 task.cancel()
+            # What then still waits, for a frozen database to let go of a query, is not waited for.
+            loop.call_later(_KILL_AFTER_S, os.kill, os.getpid(), signal.SIGKILL)
             return
         log.info("draining", signal=received.name)
         stop.set()
@@ -84,12 +93,16 @@ async def wait_or_stop(stop: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-async def first_of(*awaitables: Awaitable[object], timeout_s: float | None = None) -> None:
-    """Return when the first of several things has happened, or after `timeout_s`; drop the rest."""
+async def first_of(*awaitables: Awaitable[object], timeout_s: float | None = None) -> bool:
+    """Wait for the first of several things, or `timeout_s`, and drop the rest.
+
+    Tells whether any of them happened.
+    """
     waits = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
-        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()
         await asyncio.gather(*waits, return_exceptions=True)
+    return bool(done)

@@ -7,7 +7,7 @@ underscores. A name that does not exist, or a value that does not fit, stops the
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Annotated, Final, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, field
@@ -152,7 +152,7 @@ def listing() -> Iterator[Setting]:
     defaults = Settings()
     for section in msgspec.structs.fields(Settings):
         group = getattr(defaults, section.name)
-        hints = get_type_hints(type(group), include_extras=True)
+        hints = _hints(group)
         for leaf in msgspec.structs.fields(group):
             value = getattr(group, leaf.name)
             metadata = getattr(hints[leaf.name], "__metadata__", ())
@@ -179,11 +179,30 @@ def load(environ: Mapping[str, str]) -> Settings:
         section, _, name = variable.removeprefix(PREFIX).lower().partition("__")
         tree.setdefault(section, {})[name] = text
     try:
-        return msgspec.convert(tree, Settings, strict=False, dec_hook=_decode)
+        settings = msgspec.convert(tree, Settings, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         problem, _, place = str(error).partition(" - at `$.")
-        variable = _variable(*place.rstrip("`").split("."))
-        raise SettingsError(f"{variable}: {problem}") from None
+        section, _, name = place.rstrip("`").partition(".")
+        raise SettingsError(
+            f"{_variable(section, name)}: {_told(problem, section, name)}"
+        ) from None
+    _check_together(settings)
+    return settings
+
+
+def _check_together(settings: Settings) -> None:
+    """Refuse settings that are sound one by one and make no sense together."""
+    ingest, relay = settings.ingest, settings.relay
+    if ingest.max_in_flight_bytes < ingest.max_body_bytes:
+        raise SettingsError(
+            f"{_variable('ingest', 'max_in_flight_bytes')}: less than"
+            f" {_variable('ingest', 'max_body_bytes')}, so that no large body could ever come in"
+        )
+    if relay.lease_s <= relay.timeout_s:
+        raise SettingsError(
+            f"{_variable('relay', 'lease_s')}: not more than {_variable('relay', 'timeout_s')}, so"
+            " that a row could be claimed again while it is being delivered"
+        )
 
 
 def require(settings: Settings, *variables: str) -> None:
@@ -197,6 +216,16 @@ def require(settings: Settings, *variables: str) -> None:
             section, _, name = setting.variable.removeprefix(PREFIX).lower().partition("__")
             if not getattr(getattr(settings, section), name):
                 raise SettingsError(f"{setting.variable} is not set ({setting.meaning})")
+
+
+def _told(problem: str, section: str, name: str) -> str:
+    """Return msgspec's words for a wrong value, with the choices where there are choices."""
+    choices = get_args(get_args(_hints(getattr(Settings(), section))[name])[0])
+    return f"{problem}, expected {' or '.join(choices)}" if choices else problem
+
+
+def _hints(group: msgspec.Struct) -> dict[str, Any]:
+    return get_type_hints(type(group), include_extras=True)
 
 
 def _variable(*path: str) -> str:

@@ -7,7 +7,6 @@ authenticity".
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import secrets
 from typing import TYPE_CHECKING, Final
@@ -20,6 +19,8 @@ SECRET_SIZE_BYTES: Final = 32
 TOLERANCE_S: Final = 300
 # One callout carries one signature; a sender that rotates carries two. More is a flood.
 _MAX_SIGNATURES: Final = 8
+# It is kept with every change of the callout.
+_MAX_ID_LENGTH: Final = 255
 
 
 class InvalidSignature(Exception):
@@ -38,9 +39,12 @@ def key_of(secret: str) -> bytes:
         ValueError: the text is not a secret of that form.
     """
     try:
-        return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except binascii.Error as error:
-        raise ValueError("a secret is whsec_ followed by base64") from error
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not key:
+        raise ValueError("a secret is whsec_ followed by base64") from None
+    return key
 
 
 def _digest(key: bytes, message_id: str, timestamp_s: int, body: bytes) -> bytes:
@@ -75,10 +79,13 @@ def verify(  # noqa: PLR0913  the specification's own inputs, each named at the 
     """Return the index of the key that signed the message. Constant time in the digests.
 
     Raises:
-        InvalidSignature: a header is missing, the time is outside ±300 s, or no key matches.
+        InvalidSignature: a header is missing or malformed, the time is outside ±300 s, or no key
+            matches.
     """
     if not message_id or not timestamp or not signatures:
         raise InvalidSignature("webhook-id, webhook-timestamp and webhook-signature are required")
+    if len(message_id) > _MAX_ID_LENGTH or not (message_id.isascii() and message_id.isprintable()):
+        raise InvalidSignature(f"webhook-id is over {_MAX_ID_LENGTH} characters or not plain text")
     if not (timestamp.isascii() and timestamp.isdigit()) or len(timestamp) > len("9999999999999"):
         raise InvalidSignature("webhook-timestamp is not a Unix time in seconds")
     if abs(now_s - int(timestamp)) > TOLERANCE_S:

@@ -110,7 +110,7 @@ async def fetch(url: str) -> bytes:
 
 
 async def keep_queue_names(server: PrivateRabbitMQ) -> None:
-    """Have the node write the names of its quorum queues to disk, as it does within a second.
+    """Have the node write its quorum queues' names to disk now: by itself it takes a second.
 
     Until then RabbitMQ 3.10 forgets a new quorum queue, and what it confirmed, when it is killed.
     Source: github.com/rabbitmq/ra, pull request 443, which mended it in later releases.

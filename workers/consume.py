@@ -20,7 +20,8 @@ from tenacity import (
     RetryError,
     retry_if_exception,
     stop_never,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from pipeline import metrics, topology
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+    from pamqp.commands import Basic
 
     from pipeline.database import Pool
     from pipeline.objects import SObject
@@ -48,6 +50,7 @@ log = structlog.get_logger()
 # A delivery seen this often may be what kills its worker: its changes are tried one by one.
 SUSPECT_AFTER_DELIVERIES: Final = 3
 _SETUP_TIMEOUT_S: Final = 10.0
+_CANCEL_TIMEOUT_S: Final = 2.0
 
 
 class HoldExpired(TransientError):
@@ -112,18 +115,25 @@ class Consumer:
             channel = await connection.channel(publisher_confirms=False)
             await topology.declare(channel)
             await channel.set_qos(max(1, self._settings.prefetch_count // len(self._objects)))
-        inbox: Inbox = asyncio.Queue()
-        consumers = [
-            (queue, await queue.consume(inbox.put))
-            for sobject in self._objects
-            for queue in (await channel.get_queue(topology.queue_name(sobject)),)
-        ]
+            cancelled = await _told_of_cancels(channel)
+            inbox: Inbox = asyncio.Queue()
+            consumers = [
+                (queue, await queue.consume(inbox.put))
+                for sobject in self._objects
+                for queue in (await channel.get_queue(topology.queue_name(sobject)),)
+            ]
         self._consuming = True
         log.info("consuming", objects=[sobject.value for sobject in self._objects])
         ends = Ends(stop, asyncio.Event())
         work = asyncio.create_task(self._work(inbox, ends))
         try:
-            await first_of(channel.closed(), connection.closed(), stop.wait(), asyncio.shield(work))
+            await first_of(
+                channel.closed(),
+                connection.closed(),
+                cancelled.wait(),
+                stop.wait(),
+                asyncio.shield(work),
+            )
             self._consuming = False
             if stop.is_set() and not channel.is_closed:
                 for queue, tag in consumers:
@@ -139,7 +149,8 @@ class Consumer:
         finally:
             self._consuming = False
             work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            # A frozen database does not let go of a query: its batch is left to the pool's end.
+            await asyncio.wait({work}, timeout=_CANCEL_TIMEOUT_S)
             # What is still unsettled goes back to its queue as the channel closes.
             await _close(channel)
 
@@ -181,7 +192,7 @@ class Consumer:
 
         return AsyncRetrying(
             retry=retry_if_exception(_is_transient),
-            wait=wait_exponential_jitter(initial=0.1, max=5, jitter=0.5),
+            wait=wait_exponential(multiplier=0.1, max=4.5) + wait_random(0, 0.5),
             stop=until,
             sleep=sleep,
             before_sleep=self._tell_held,
@@ -250,6 +261,22 @@ def _observe(outcome: Outcome, changes: Sequence[ReceivedChange], seconds: float
     if changes:
         oldest_ms = min(change.received_at for change in changes)
         metrics.receive_to_commit_seconds.observe((now_ms() - oldest_ms) / 1000)
+
+
+async def _told_of_cancels(channel: AbstractChannel) -> asyncio.Event:
+    """Return an event that is set once the broker cancels a consumer, as when a queue is deleted.
+
+    The channel stays open then, and would wait for ever for deliveries that nobody sends.
+    """
+    cancelled = asyncio.Event()
+
+    def on_cancel(frame: Basic.Cancel) -> None:
+        log.warning("consumer_cancelled", consumer_tag=frame.consumer_tag)
+        cancelled.set()
+
+    underlay = await channel.get_underlay_channel()
+    underlay.on_consumer_cancel_callbacks.add(on_cancel)
+    return cancelled
 
 
 async def _close(channel: AbstractChannel) -> None:

@@ -62,30 +62,39 @@ class Streak:
         self._org_ids: set[str] = set()
 
     def check(self, dead: Sequence[DeadLetter], *, change_count: int) -> None:
-        """Count a batch that is about to be committed.
+        """Look at a batch that is about to be committed; counts nothing.
 
         Raises:
-            TooManyDeadLetters: the streak is over its limit and not one org's own doing.
+            TooManyDeadLetters: the streak would be over its limit and not one org's own doing.
         """
-        if len(dead) < change_count or change_count == 0:
+        if not dead or len(dead) < change_count:
+            return
+        length = self._length + len(dead)
+        org_ids = self._org_ids.union(letter.change.org_id for letter in dead)
+        if length > self.LIMIT and len(org_ids) > 1:
+            raise TooManyDeadLetters(
+                f"{length} changes in a row of {len(org_ids)} orgs cannot be processed;"
+                f" the last: {dead[-1].error}"
+            )
+
+    def count(self, dead: Sequence[DeadLetter], *, change_count: int) -> None:
+        """Count a batch that was committed. One without any change says nothing."""
+        if len(dead) < change_count:
             self._length = 0
             self._org_ids.clear()
             return
         self._length += len(dead)
         self._org_ids.update(letter.change.org_id for letter in dead)
-        if self._length > self.LIMIT and len(self._org_ids) > 1:
-            raise TooManyDeadLetters(
-                f"{self._length} changes in a row of {len(self._org_ids)} orgs cannot be"
-                f" processed; the last: {dead[-1].error}"
-            )
 
 
 async def insert(connection: Connection, letters: Iterable[DeadLetter]) -> None:
     """Keep dead letters; one that is there already has its attempts counted."""
-    rows = sorted(
-        letters,
-        key=lambda dead: (dead.change.org_id, dead.change.capture_id, dead.change.record_id),
-    )
+    # Of changes that differ in their time alone, which one upsert cannot take, the last is kept.
+    by_key = {
+        (dead.change.org_id, dead.change.capture_id, dead.change.record_id): dead
+        for dead in letters
+    }
+    rows = [by_key[key] for key in sorted(by_key)]
     if not rows:
         return
     await connection.execute(

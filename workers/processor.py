@@ -49,14 +49,14 @@ class Processor:
         """
         batch = _distinct(changes)
         try:
-            async with self._pool.acquire() as connection, connection.transaction():
-                return await self._commit(connection, batch, narrowing=False)
+            dead = await self._commit(batch, narrowing=False)
         except Exception as error:
             if classify(error) is not Kind.PERMANENT:
                 raise
-        # A batch with a bad change costs a second transaction, with savepoints; others pay none.
-        async with self._pool.acquire() as connection, connection.transaction():
-            return await self._commit(connection, batch, narrowing=True)
+            # A batch with a bad change costs a second transaction, with savepoints; others none.
+            dead = await self._commit(batch, narrowing=True)
+        self._streak.count(dead, change_count=len(batch))
+        return Outcome(len(batch) - len(dead), len(dead))
 
     async def process_suspect(self, change: ReceivedChange) -> Outcome:
         """Commit one change that may crash this process, after a mark that outlives the crash.
@@ -67,10 +67,12 @@ class Processor:
         async with self._pool.acquire() as connection:
             tried_count = await tries.mark(connection, change)
         if tried_count <= _MAX_TRIES:
-            outcome = await self.process([change])
-            async with self._pool.acquire() as connection:
-                await tries.clear(connection, change)
-            return outcome
+            try:
+                return await self.process([change])
+            finally:
+                # Also after an error: it was survived, and an outage is no crash.
+                async with self._pool.acquire() as connection:
+                    await tries.clear(connection, change)
         error = PermanentError(Reason.CRASHED_WORKER, f"{_MAX_TRIES} workers died on this change")
         async with self._pool.acquire() as connection, connection.transaction():
             await dead_letters.insert(connection, [DeadLetter.of(change, error)])
@@ -78,16 +80,17 @@ class Processor:
         return Outcome(0, 1)
 
     async def _commit(
-        self, connection: Connection, batch: Sequence[ReceivedChange], *, narrowing: bool
-    ) -> Outcome:
+        self, batch: Sequence[ReceivedChange], *, narrowing: bool
+    ) -> list[DeadLetter]:
         timely, dead = self._split_by_time(batch)
-        if narrowing:
-            dead += await self._persist_narrowed(connection, timely)
-        else:
-            await self._persist(connection, timely)
-        await dead_letters.insert(connection, dead)
-        self._streak.check(dead, change_count=len(batch))
-        return Outcome(len(batch) - len(dead), len(dead))
+        async with self._pool.acquire() as connection, connection.transaction():
+            if narrowing:
+                dead += await self._persist_narrowed(connection, timely)
+            else:
+                await self._persist(connection, timely)
+            await dead_letters.insert(connection, dead)
+            self._streak.check(dead, change_count=len(batch))
+        return dead
 
     async def _persist_narrowed(
         self, connection: Connection, batch: Sequence[ReceivedChange]

@@ -124,7 +124,7 @@ def decode(message: bytes) -> tuple[list[ReceivedChange], PoisonError | None]:
     for item in items:
         try:
             changes += _changes(item)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             poison = PoisonError(f"callout {item.callout_id}: {error}")
     return changes, poison
 
@@ -135,6 +135,9 @@ def now_ms() -> int:
 
 
 def _changes(item: envelope.Item) -> list[ReceivedChange]:
+    if not item.body.isascii():
+        # The decoder leaves records as text and does not look into them.
+        item.body.decode()
     read = callout.read(item.body)
     changes: list[ReceivedChange] = []
     for change in read.changes:

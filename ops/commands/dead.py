@@ -6,7 +6,16 @@ import click
 
 from ops import dead_letters, orgs
 from ops.dead_letters import DeadLetterRow, DeadLetterWhole
-from ops.runtime import Runtime, as_json, limit_option, pass_runtime, print_json, print_table, run
+from ops.runtime import (
+    ROW_ID,
+    Runtime,
+    as_json,
+    limit_option,
+    pass_runtime,
+    print_json,
+    print_table,
+    run,
+)
 from pipeline.errors import Reason
 
 
@@ -36,7 +45,7 @@ def list_(
 
 
 @dead.command()
-@click.argument("dead_letter_id", metavar="ID", type=int)
+@click.argument("dead_letter_id", metavar="ID", type=ROW_ID)
 @as_json
 @pass_runtime
 def show(runtime: Runtime, dead_letter_id: int, *, json: bool) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from ops.explanation import Explanation, explain_enrollment
-from ops.runtime import Runtime, as_json, pass_runtime, print_json, print_table, run
+from ops.runtime import ROW_ID, Runtime, as_json, pass_runtime, print_json, print_table, run
 
 
 @click.command()
-@click.argument("enrollment_id", metavar="ENROLLMENT", type=int)
+@click.argument("enrollment_id", metavar="ENROLLMENT", type=ROW_ID)
 @as_json
 @pass_runtime
 def explain(runtime: Runtime, enrollment_id: int, *, json: bool) -> None:

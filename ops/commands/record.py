@@ -8,8 +8,17 @@ import click
 from rich.console import Console
 
 from ops import records
-from ops.runtime import Runtime, as_json, limit_option, pass_runtime, print_json, print_table, run
-from pipeline.json_text import decode_fields
+from ops.runtime import (
+    Runtime,
+    as_json,
+    limit_option,
+    pass_runtime,
+    print_json,
+    print_table,
+    printable,
+    run,
+)
+from pipeline.json_text import decode_fields, mask
 from pipeline.objects import SObject
 
 if TYPE_CHECKING:
@@ -42,8 +51,9 @@ def show(  # noqa: PLR0913  one parameter for each argument of the command
         return
     console = Console()
     console.print(f"{found.object} {found.record_id}" + (" (deleted)" if found.deleted else ""))
-    for field, value in decode_fields(bytes(found.fields)).items():
-        console.print(f"  {field}: {value}", markup=False, highlight=False)
+    for field, value in decode_fields(mask(bytes(found.fields))).items():
+        line = printable(f"  {field}: {value}")
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     print_table(found.changes, ("captured_at", "operation", "capture_id"), empty="no change")
 
 

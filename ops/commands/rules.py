@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from ops import orgs, rule_store
-from ops.runtime import Runtime, as_json, pass_runtime, print_json, print_table, run
+from ops.errors import OpsError
+from ops.runtime import VERSION, Runtime, as_json, pass_runtime, print_json, print_table, run
 
 if TYPE_CHECKING:
     from ops.rule_store import Applied, RuleRow, RuleWhole
@@ -27,7 +28,7 @@ def rules() -> None:
 @pass_runtime
 def apply(runtime: Runtime, files: tuple[TextIO, ...], org_id: str | None, *, json: bool) -> None:
     """Apply the rules in FILES (- is standard input): all of them, or none after a mistake."""
-    applied = run(_apply(runtime, org_id, [(file.name, file.read()) for file in files]))
+    applied = run(_apply(runtime, org_id, [_read(file) for file in files]))
     if json:
         print_json(applied)
     else:
@@ -51,7 +52,7 @@ def list_(runtime: Runtime, org_id: str | None, *, json: bool) -> None:
 @rules.command()
 @click.argument("rule")
 @org_option
-@click.option("--version", type=int, help="Default: the newest.")
+@click.option("--version", type=VERSION, help="Default: the newest.")
 @as_json
 @pass_runtime
 def show(
@@ -64,6 +65,13 @@ def show(
     else:
         click.echo(f"# version {found.version}, {found.state}, applied {found.applied_at}")
         click.echo(found.source.strip("\n"))
+
+
+def _read(file: TextIO) -> tuple[str, str]:
+    try:
+        return file.name, file.read()
+    except UnicodeDecodeError as error:
+        raise OpsError(f"{file.name} is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
 async def _apply(

@@ -2,9 +2,10 @@
 
 from pipeline.database.migrate import migrate, pending_migrations
 from pipeline.database.partitions import ensure_partitions, window
-from pipeline.database.pool import Connection, Pool, open_pool, ping
+from pipeline.database.pool import DATABASE_ERRORS, Connection, Pool, open_pool, ping
 
 __all__ = [
+    "DATABASE_ERRORS",
     "Connection",
     "Pool",
     "ensure_partitions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -19,11 +20,25 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 
 CONNECT_TIMEOUT_S: Final = 5.0
 COMMAND_TIMEOUT_S: Final = 60.0
+CLOSE_TIMEOUT_S: Final = 3.0
+
+# All that a statement raises, for whoever makes no difference between an outage and a refusal. A
+# connection that the server is just closing answers with the driver's internal error.
+DATABASE_ERRORS: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 @contextlib.asynccontextmanager
 async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
-    """Yield a pool that connects when first used, so that a process starts without a database."""
+    """Yield a pool that connects when first used, so that a process starts without a database.
+
+    Closing it takes at most 3 s; what is not closed by then is broken off.
+    """
     pool = asyncpg.create_pool(
         settings.url.value,
         min_size=0,
@@ -32,8 +47,14 @@ async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
         command_timeout=COMMAND_TIMEOUT_S,
         server_settings={"application_name": name},
     )
-    async with pool:
+    await pool
+    try:
         yield pool
+    finally:
+        # Closing waits for queries, and for their cancellation: for ever when the server is frozen.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await pool.close()
 
 
 async def ping(pool: Pool) -> None:

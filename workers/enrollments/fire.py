@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import msgspec
 
@@ -43,6 +43,21 @@ class Fired(NamedTuple):
             self.change.record_id,
             self.match.rule,
         )
+
+
+class _Standing(NamedTuple):
+    """What the fold decides of an enrolment."""
+
+    generation: int
+    firing_id: int | None
+    variables: str
+
+    @classmethod
+    def of(cls, folded: Folded | None) -> Self:
+        """Return how an enrolment stands by its fold; without any add it stands at nothing."""
+        if folded is None:
+            return cls(0, None, "{}")
+        return cls(folded.generation, folded.event.firing_id, folded.event.variables)
 
 
 async def fire(connection: Connection, fired: Iterable[Fired]) -> None:
@@ -130,32 +145,28 @@ async def _fold_enrollments(connection: Connection, keys: Sequence[EnrollmentKey
                 capture_id=row["capture_id"],
                 rule=row["rule"],
                 action=row["action"],
+                record_id=row["record_id"],
                 firing_id=row["firing_id"],
                 re_enroll=ReEnroll(row["re_enroll"]),
                 variables=row["variables"],
             )
         )
-    updates: list[tuple[int, Folded | None]] = []
+    updates: list[tuple[int, int, int | None, str, str]] = []
     tells: list[tuple[int, int, str, str]] = []
     for row in locked:
         key = (row["org_id"], row["sequence"], row["recipient"])
-        folded = fold(events[key])
-        generation = folded.generation if folded else 0
-        firing_id = folded.event.firing_id if folded else None
-        if (generation, firing_id) != (row["generation"], row["firing_id"]):
-            updates.append((row["enrollment_id"], folded))
+        enrollment_id: int = row["enrollment_id"]
+        stood = _Standing(row["generation"], row["firing_id"], row["variables"])
+        stands = _Standing.of(fold(events[key]))
+        # A firing that moved to an earlier change keeps its id, but brings other variables.
+        if stands != stood:
+            updates.append((enrollment_id, *stands, idempotency_key(key, stands.generation)))
         tells += [
-            (row["enrollment_id"], told, key[2], idempotency_key(key, told))
-            for told in range(row["generation"] + 1, generation + 1)
+            (enrollment_id, told, key[2], idempotency_key(key, told))
+            for told in range(stood.generation + 1, stands.generation + 1)
         ]
     if updates:
-        await connection.execute(
-            sql.UPDATE_ENROLLMENTS,
-            [enrollment_id for enrollment_id, _ in updates],
-            [folded.generation if folded else 0 for _, folded in updates],
-            [folded.event.firing_id if folded else None for _, folded in updates],
-            [folded.event.variables if folded else "{}" for _, folded in updates],
-        )
+        await connection.execute(sql.UPDATE_ENROLLMENTS, *map(list, zip(*updates, strict=True)))
     if tells:
         await connection.execute(sql.INSERT_OUTBOX, *map(list, zip(*tells, strict=True)), TARGET)
 

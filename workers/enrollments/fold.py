@@ -18,6 +18,7 @@ class Event(NamedTuple):
     capture_id: str
     rule: str
     action: int
+    record_id: str
     firing_id: int
     re_enroll: ReEnroll
     variables: str

@@ -35,33 +35,39 @@ LOCK_ENROLLMENTS: Final = """
     INSERT INTO enrollment AS stored (org_id, sequence, recipient, state, generation)
     SELECT *, 'pending', 0 FROM unnest($1::text[], $2::text[], $3::text[])
     ON CONFLICT (org_id, sequence, recipient) DO UPDATE SET recipient = excluded.recipient
-    RETURNING enrollment_id, org_id, sequence, recipient, generation, firing_id"""
+    RETURNING enrollment_id, org_id, sequence, recipient, generation, firing_id, variables"""
 
 # Read every event of the enrolments, as committed now that their rows are locked.
 READ_EVENTS: Final = """
     SELECT event.org_id, event.sequence AS enrolled_in, event.recipient, event.action,
-           event.re_enroll, event.variables, firing.firing_id, firing.rule, firing.captured_at,
-           firing.sequence, firing.capture_id
+           event.re_enroll, event.variables, firing.firing_id, firing.rule, firing.record_id,
+           firing.captured_at, firing.sequence, firing.capture_id
     FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (org_id, sequence, recipient)
     JOIN enrollment_event AS event USING (org_id, sequence, recipient)
     JOIN firing USING (firing_id)"""
 
-# Write what the fold says; one more generation waits for its delivery again.
+# Write what the fold says. Another generation stands as its own delivery does, if there was one
+# already: an older change that comes late may take a generation back, a later one bring it again.
 UPDATE_ENROLLMENTS: Final = """
     UPDATE enrollment
     SET state = CASE
             WHEN folded.generation = 0 THEN 'exited'
-            WHEN folded.generation > enrollment.generation THEN 'pending'
-            ELSE enrollment.state
+            WHEN folded.generation = enrollment.generation THEN enrollment.state
+            WHEN outbox.state = 'delivered' THEN 'active'
+            WHEN outbox.state = 'failed' THEN 'failed'
+            ELSE 'pending'
         END,
         generation = folded.generation, firing_id = folded.firing_id,
         variables = folded.variables
-    FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::jsonb[])
-        AS folded (enrollment_id, generation, firing_id, variables)
+    FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::jsonb[], $5::text[])
+        AS folded (enrollment_id, generation, firing_id, variables, idempotency_key)
+    LEFT JOIN outbox USING (idempotency_key)
     WHERE enrollment.enrollment_id = folded.enrollment_id"""
 
-# Leave word for the target, once per generation.
+# Leave word for the target, once per generation; what was superseded is told after all.
 INSERT_OUTBOX: Final = """
     INSERT INTO outbox (enrollment_id, generation, recipient, idempotency_key, target)
     SELECT *, $5 FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[])
-    ON CONFLICT (idempotency_key) DO NOTHING"""
+    ON CONFLICT (idempotency_key) DO UPDATE
+    SET state = 'open', due_at = now(), settled_at = NULL
+    WHERE outbox.state = 'superseded'"""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.database import Connection, Pool
 
 # Only the oldest open row per target and recipient: a recipient is told in order.
-_CLAIM: Final = """
+CLAIM: Final = """
     WITH due AS (
         SELECT outbox_id FROM outbox AS one
         WHERE state = 'open' AND due_at <= now()
@@ -40,6 +40,9 @@ _READ_ENROLLMENTS: Final = """
     FROM enrollment LEFT JOIN firing USING (firing_id)
     WHERE enrollment_id = ANY($1::bigint[])"""
 
+# Locked before the outbox row, as workers do.
+_LOCK_ENROLLMENT: Final = """
+    SELECT state, generation FROM enrollment WHERE enrollment_id = $1 FOR NO KEY UPDATE"""
 _SETTLE: Final = """
     UPDATE outbox SET state = $3, last_error = $4, settled_at = now()
     WHERE outbox_id = $1 AND attempts = $2 AND state = 'open'"""
@@ -82,13 +85,13 @@ class Claim(msgspec.Struct, frozen=True):
     @property
     def is_superseded(self) -> bool:
         """Whether the enrolment has since become something that needs no telling."""
-        return self.enrollment.state == "exited" or self.enrollment.generation < self.generation
+        return _needs_no_telling(self, self.enrollment.state, self.enrollment.generation)
 
 
 async def claim(pool: Pool, *, limit: int, lease_s: float) -> list[Claim]:
     """Lease up to `limit` rows that are due, oldest first."""
     async with pool.acquire() as connection, connection.transaction():
-        rows = await connection.fetch(_CLAIM, limit, lease_s)
+        rows = await connection.fetch(CLAIM, limit, lease_s)
         if not rows:
             return []
         found = await connection.fetch(_READ_ENROLLMENTS, [row["enrollment_id"] for row in rows])
@@ -119,8 +122,13 @@ async def refused(pool: Pool, done: Claim, error: str) -> None:
 
 
 async def superseded(pool: Pool, done: Claim) -> None:
-    """Settle a row that needs no telling any more."""
-    await pool.execute(_SETTLE, done.outbox_id, done.attempt, "superseded", None)
+    """Settle a row that needs no telling any more; give it back if it does again meanwhile."""
+    async with pool.acquire() as connection, connection.transaction():
+        stands = await connection.fetchrow(_LOCK_ENROLLMENT, done.enrollment.enrollment_id)
+        if stands is None or _needs_no_telling(done, stands["state"], stands["generation"]):
+            await connection.execute(_SETTLE, done.outbox_id, done.attempt, "superseded", None)
+        else:
+            await connection.execute(_RETRY, done.outbox_id, done.attempt, 0.0, None)
 
 
 async def retry_later(pool: Pool, held: Claim, *, delay_s: float, error: str) -> None:
@@ -128,9 +136,14 @@ async def retry_later(pool: Pool, held: Claim, *, delay_s: float, error: str) ->
     await pool.execute(_RETRY, held.outbox_id, held.attempt, delay_s, error)
 
 
+def _needs_no_telling(claim: Claim, state: str, generation: int) -> bool:
+    return state == "exited" or generation < claim.generation
+
+
 async def _settle(
     connection: Connection, done: Claim, state: str, enrollment_state: str, error: str | None
 ) -> None:
+    await connection.execute(_LOCK_ENROLLMENT, done.enrollment.enrollment_id)
     settled = await connection.execute(_SETTLE, done.outbox_id, done.attempt, state, error)
     if settled != "UPDATE 0":
         await connection.execute(

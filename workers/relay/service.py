@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 import aiohttp
 import structlog
+from yarl import URL
 
 from pipeline import metrics
 from pipeline.admin import AdminServer
 from pipeline.database import open_pool
 from pipeline.errors import Kind, classify
 from pipeline.lifecycle import run_until_stopped, wait_or_stop
+from pipeline.settings import SettingsError
+from pipeline.signing import key_of
 from workers.relay import outbox
 from workers.relay.webhook import Delivered, Held, Refused, WebhookTarget
 
 if TYPE_CHECKING:
     from pipeline.database import Pool
+    from pipeline.settings import Relay as RelaySettings
     from pipeline.settings import Settings
     from workers.relay.outbox import Claim
 
@@ -107,9 +111,27 @@ def retry_delay_s(attempt: int) -> float:
     return delay_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  no secret hangs on it
 
 
+def _check(settings: RelaySettings) -> None:
+    try:
+        key_of(settings.webhook_secret.value)
+    except ValueError as error:
+        raise SettingsError(f"PENSTOCK_RELAY__WEBHOOK_SECRET: {error}") from None
+    try:
+        url = URL(settings.webhook_url)
+    except ValueError as error:
+        raise SettingsError(f"PENSTOCK_RELAY__WEBHOOK_URL: {error}") from None
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise SettingsError("PENSTOCK_RELAY__WEBHOOK_URL: not an http:// or https:// URL")
+
+
 async def run(settings: Settings) -> None:
-    """Relay until a signal, then drain and return."""
+    """Relay until a signal, then drain and return.
+
+    Raises:
+        SettingsError: the target's URL or secret is not of the form that one has.
+    """
     relay_settings = settings.relay
+    _check(relay_settings)
     async with (
         open_pool(settings.database, "penstock relay") as pool,
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,

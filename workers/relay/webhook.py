@@ -106,5 +106,6 @@ def _read(response: aiohttp.ClientResponse) -> Answer:
     if response.status in _REFUSALS:
         return Refused(error)
     asked = response.headers.get("Retry-After", "")
-    pause_s = float(min(int(asked), _MAX_RETRY_AFTER_S)) if asked.isdecimal() else None
+    # So many digits are past the most in any case, and Python refuses to read thousands.
+    pause_s = float(min(int(asked[:9]), _MAX_RETRY_AFTER_S)) if asked.isdecimal() else None
     return Held(error, pause_s)

@@ -1,0 +1,267 @@
+"""What comes over the wire to a real ingest: rude clients, limits, outages, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import aio_pika
+import asyncpg
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipeline import envelope, json_text
+from pipeline.objects import SObject
+from pipeline.topology import queue_name
+from tests.salesforce import LEAD_ID, ORG_ID, Salesforce, callout, sign
+from tests.servers import database_at
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from tests.processes import PenstockProcesses, Running
+
+MAX_BODY_BYTES = 400_000
+BODY_TIMEOUT_S = 1.0
+UPDATE = [{"old": {"Id": LEAD_ID}, "new": {"Id": LEAD_ID}}]
+PROBLEM = "application/problem+json"
+CUT_OFF = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
+
+
+@pytest.fixture
+async def ingest(penstock: PenstockProcesses) -> Running:
+    return await penstock.start_ingest(
+        PENSTOCK_INGEST__MAX_BODY_BYTES=str(MAX_BODY_BYTES),
+        PENSTOCK_INGEST__BODY_TIMEOUT_S=str(BODY_TIMEOUT_S),
+    )
+
+
+@pytest.fixture
+async def org(penstock: PenstockProcesses, ingest: Running) -> Salesforce:
+    del ingest
+    return await Salesforce.connect(penstock, rules="")
+
+
+class Raw:
+    """A client that writes its own bytes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    def end_of_writing(self) -> None:
+        self._writer.write_eof()
+
+    def reset(self) -> None:
+        self._writer.transport.abort()
+
+    async def answer(self) -> tuple[int, bytes]:
+        """Return the status and the head of one answer."""
+        async with asyncio.timeout(10):
+            head = await self._reader.readuntil(b"\r\n\r\n")
+        return int(head.split()[1]), head.lower()
+
+
+@contextlib.asynccontextmanager
+async def raw_client(penstock: PenstockProcesses) -> AsyncIterator[Raw]:
+    address = urlsplit(penstock.ingest_url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    try:
+        yield Raw(reader, writer)
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+def head(org: Salesforce, body: bytes, *lines: str, length: int | None = None) -> bytes:
+    """Return the head of a signed request; `length` None leaves the body's length to `lines`."""
+    signed = [f"{name}: {value}" for name, value in sign(org.secret, body).items()]
+    sized = [] if length is None else [f"Content-Length: {length}"]
+    start = [f"POST /v1/orgs/{ORG_ID}/changes HTTP/1.1", "Host: penstock"]
+    return "\r\n".join([*start, *signed, *sized, *lines, "", ""]).encode("latin-1")
+
+
+async def metric(penstock: PenstockProcesses, ingest: Running, name: str, **labels: str) -> float:
+    async with penstock.session.get(f"{ingest.admin_url}/metrics") as response:
+        families = text_string_to_metric_families(await response.text())
+    return sum(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+async def until_nothing_is_held(penstock: PenstockProcesses, ingest: Running) -> None:
+    held_bytes = 1.0
+    async with asyncio.timeout(10):
+        while held_bytes:
+            held_bytes = await metric(penstock, ingest, "penstock_in_flight_bytes")
+
+
+async def test_clients_that_break_off_in_mid_request_leave_nothing_and_are_no_error_of_ours(
+    penstock: PenstockProcesses, ingest: Running, org: Salesforce
+) -> None:
+    body = msgspec.json.encode(callout(UPDATE))
+    whole = head(org, body, length=len(body)) + body
+    for end in (10, len(whole) // 2, len(whole) - len(body), len(whole) - 1, len(whole)):
+        for leave in (Raw.reset, Raw.end_of_writing):
+            async with raw_client(penstock) as client:
+                await client.write(whole[:end])
+                leave(client)
+    async with raw_client(penstock) as client:
+        await client.write(head(org, body, "Transfer-Encoding: chunked") + b"5\r\n{")
+        client.reset()
+    for broken in (b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}xx0\r\n\r\n", b"fffffffffffffffffffff\r\n{"):
+        async with raw_client(penstock) as client:
+            await client.write(head(org, body, "Transfer-Encoding: chunked") + broken)
+            assert (await client.answer())[0] == 400
+
+    await until_nothing_is_held(penstock, ingest)
+    await org.accepted(callout(UPDATE))
+    assert await metric(penstock, ingest, "penstock_callouts_total", status="500") == 0
+    assert "request_failed" not in ingest.log
+
+
+async def test_headers_of_any_bytes_get_an_answer(
+    penstock: PenstockProcesses, ingest: Running, org: Salesforce
+) -> None:
+    start = f"POST /v1/orgs/{ORG_ID}/changes HTTP/1.1\r\nHost: p\r\nContent-Length: 2\r\n".encode()
+    now = str(int(time.time())).encode()
+    for lines, status in (
+        (b"", 401),
+        (b"webhook-id: \xff\r\nwebhook-timestamp: " + now + b"\r\nwebhook-signature: v1,x", 401),
+        (b"webhook-id: a\r\nwebhook-timestamp: " + now + b"\r\nwebhook-signature: v1,\xff", 401),
+        (b"webhook-id: a\r\nwebhook-timestamp: \xb2\r\nwebhook-signature: v1,x", 401),
+        (b"webhook-id: a\r\nwebhook-timestamp: " + b"9" * 5000 + b"\r\nwebhook-signature: x", 401),
+        (b"Content-Encoding: \xff", 400),
+        (b"Content-Length: 3", 400),
+        (b"X: " + b"x" * 20_000, 400),
+        (b"Content-Type: \xff/\xff; charset=\xff", 401),
+    ):
+        async with raw_client(penstock) as client:
+            await client.write(start + lines + b"\r\n\r\n{}" if lines else start + b"\r\n{}")
+            assert (await client.answer())[0] == status, lines[:60]
+    assert await metric(penstock, ingest, "penstock_callouts_total", status="500") == 0
+    del org
+
+
+async def test_limits_times_and_addresses(penstock: PenstockProcesses, org: Salesforce) -> None:
+    exact = callout([])
+    exact["padding"] = "x" * (MAX_BODY_BYTES - len(json.dumps(exact)) - len(', "padding": ""'))
+    body = json.dumps(exact).encode()
+    assert len(body) == MAX_BODY_BYTES
+    compressed = {"Content-Encoding": "gzip"}
+    over = body + b" "
+    for sent, signed, headers, status in (
+        (body, body, {}, 202),
+        (gzip.compress(body), body, compressed, 202),
+        (over, over, {}, 413),
+        (gzip.compress(over), over, compressed, 413),
+        (gzip.compress(body)[:-1], body, compressed, 400),
+        (body, body, compressed, 400),
+    ):
+        async with await org.post(
+            "changes", sent, {**sign(org.secret, signed), **headers}
+        ) as response:
+            assert response.status == status, await response.text()
+            assert status == 202 or response.content_type == PROBLEM
+
+    async with raw_client(penstock) as client:
+        started = time.monotonic()
+        await client.write(head(org, b"{}", length=2) + b"{")
+        assert (await client.answer())[0] == 408
+        assert BODY_TIMEOUT_S <= time.monotonic() - started < BODY_TIMEOUT_S + 2
+
+    base = f"{penstock.ingest_url}/v1/orgs/{ORG_ID}"
+    for method, url, status in (
+        ("GET", f"{base}/changes", 405),
+        ("POST", f"{base}/nothing", 404),
+        ("POST", f"{penstock.ingest_url}/v1/orgs/%ff%00/changes", 403),
+        ("POST", f"{penstock.ingest_url}/v1/orgs/00D5g000004OthrEAS/changes", 403),
+    ):
+        async with penstock.session.request(method, url) as response:
+            assert (response.status, response.content_type) == (status, PROBLEM)
+            assert (await response.json(content_type=PROBLEM))["status"] == status
+            assert (response.headers.get("Allow") == "POST") == (status == 405)
+
+
+async def test_what_is_published_holds_every_character_and_every_slice(
+    penstock: PenstockProcesses, org: Salesforce
+) -> None:
+    name = b'"Name": "half \\ud83d emoji, \\u0000, \\u001a\\\\u0000", "Id"'
+    body = json.dumps(callout(UPDATE)).encode().replace(b'"Id"', name)
+    await org.accepted(body)
+    record = {"Id": LEAD_ID, "Description": "x" * 60_000}
+    await org.accepted(callout([{"old": record, "new": record}] * 3))
+    async with await aio_pika.connect(penstock.environment["PENSTOCK_BROKER__URL"]) as connection:
+        queue = await (await connection.channel()).get_queue(queue_name(SObject.LEAD))
+        messages = [await queue.get(timeout=10) for _ in range(3)]
+    items = [item for message in messages for item in envelope.decode(message.body)]
+    assert json_text.unmask(items[0].body) == body
+    assert [len(json.loads(item.body)["changes"]) for item in items[1:]] == [2, 1]
+
+
+async def test_while_the_database_is_away_known_orgs_are_served_and_others_told_to_wait(
+    penstock: PenstockProcesses, org: Salesforce
+) -> None:
+    url = penstock.environment["PENSTOCK_DATABASE__URL"]
+    database = url.partition("?")[0].rpartition("/")[2]
+    unknown = f"{penstock.ingest_url}/v1/orgs/00D5g000004OthrEAS/changes"
+    operator = await asyncpg.connect(database_at(url, "postgres"))
+    try:
+        await operator.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+        await operator.execute(CUT_OFF, database)
+        answer = await until_answered(penstock, unknown, 503)
+        assert int(answer["Retry-After"]) > 0
+        await org.accepted(callout(UPDATE))
+        await operator.execute(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    finally:
+        await operator.close()
+    await until_answered(penstock, unknown, 403)
+    await org.accepted(callout(UPDATE))
+
+
+async def until_answered(penstock: PenstockProcesses, url: str, status: int) -> Mapping[str, str]:
+    """Post nothing until the answer is of this status; return its headers."""
+    async with asyncio.timeout(10):
+        while True:
+            async with penstock.session.post(url) as response:
+                if response.status == status:
+                    return response.headers
+
+
+async def test_a_process_told_to_end_answers_what_it_has_begun_and_takes_no_more(
+    penstock: PenstockProcesses,
+) -> None:
+    ingest = await penstock.start_ingest()
+    org = await Salesforce.connect(penstock, rules="")
+    body = msgspec.json.encode(callout(UPDATE))
+    address = urlsplit(penstock.ingest_url)
+    async with raw_client(penstock) as client:
+        await client.write(head(org, body, "Connection: close", length=len(body)) + body[:10])
+        # The rest of the body must not come before the signal was taken.
+        ending = asyncio.create_task(ingest.terminate())
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection(address.hostname, address.port)
+                except ConnectionRefusedError:
+                    break
+                writer.close()
+                await writer.wait_closed()
+        await client.write(body[10:])
+        assert (await client.answer())[0] == 202
+        assert await ending == 0
+    assert "Traceback" not in ingest.log

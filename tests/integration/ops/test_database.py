@@ -1,0 +1,42 @@
+"""What can go wrong between a command and the database is told so that a person can act on it."""
+
+from __future__ import annotations
+
+import aiohttp
+import asyncpg
+import pytest
+
+from ops.database import connected
+from ops.errors import OpsError
+from ops.local.ports import free_port
+from pipeline.settings import Secret
+
+
+async def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
+    port = free_port()
+    with pytest.raises(OpsError, match=rf"PostgreSQL at localhost:{port} does not") as caught:
+        async with connected(Secret(f"postgresql://u:hidden@localhost:{port}/d")):
+            pass
+    assert "hidden" not in str(caught.value)
+
+
+async def test_a_connection_that_is_cut_says_so(database_url: str) -> None:
+    with pytest.raises(OpsError, match="the connection to PostgreSQL was lost"):
+        async with connected(Secret(database_url)) as connection:
+            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def test_a_database_without_tables_says_what_to_run(database_url: str) -> None:
+    with pytest.raises(OpsError, match="run `penstock migrate`"):
+        async with connected(Secret(database_url)) as connection:
+            await connection.execute("SELECT * FROM nowhere")
+
+
+async def test_what_is_not_the_databases_fault_is_left_as_it_is(database_url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            async with connected(Secret(database_url)):
+                await session.get(f"http://127.0.0.1:{free_port()}/")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with connected(Secret(database_url)) as connection:
+            await connection.execute("INSERT INTO org VALUES ('a', 'b'), ('a', 'b')")

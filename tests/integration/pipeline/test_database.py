@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from pipeline.database import (
+    DATABASE_ERRORS,
+    ensure_partitions,
+    migrate,
+    open_pool,
+    pending_migrations,
+    ping,
+    window,
+)
+from pipeline.database.partitions import DAY_MS, WEEK_MS
+from pipeline.errors import Kind, classify
+from pipeline.settings import Database, Secret
+from tests.servers import LoopThread, database_at, execute, new_name
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from ops.stack import PrivatePostgres
+    from pipeline.database import Pool
+
+RETENTION_DAYS = 90
+NOW_MS = 1_795_430_400_000
+INSERT = """
+    INSERT INTO change (captured_at, capture_id, record_id, org_id, object, operation, sequence,
+                        transaction_id, callout_id, received_at)
+    VALUES ($1, 'c', 'r', 'o', 'Lead', 'insert', 0, 't', 'm', 0)"""
+PARTITIONS = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'change'::regclass"
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def migrated(url: str, now_ms: int = NOW_MS) -> list[int]:
+    async with connected(url) as connection:
+        return await migrate(connection, retention_days=RETENTION_DAYS, now_ms=now_ms)
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: PrivatePostgres, server_loop: LoopThread) -> Iterator[str]:
+    """The URL of a database with nothing in it."""
+    name = new_name("empty")
+    server_loop.run(execute(postgres_server.url, f"CREATE DATABASE {name}"))
+    yield database_at(postgres_server.url, name)
+    server_loop.run(execute(postgres_server.url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def test_migrations_are_applied_once_in_order(empty_database_url: str) -> None:
+    async with connected(empty_database_url) as connection:
+        pending = await pending_migrations(connection)
+        assert pending == list(range(1, len(pending) + 1))
+        assert await migrated(empty_database_url) == pending
+        assert await pending_migrations(connection) == []
+        assert await migrated(empty_database_url) == []
+
+
+async def test_processes_that_migrate_at_once_take_turns(empty_database_url: str) -> None:
+    applied = await asyncio.gather(*(migrated(empty_database_url) for _ in range(5)))
+    assert sorted(applied) == [[]] * 4 + [max(applied)]
+    assert max(applied)[0] == 1
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(empty_database_url: str) -> None:
+    async with connected(empty_database_url) as connection:
+        # In the way of what the first migration makes.
+        await connection.execute("CREATE TABLE outbox ()")
+        with pytest.raises(asyncpg.DuplicateTableError):
+            await migrated(empty_database_url)
+        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname='public'")
+        assert [row["tablename"] for row in tables] == ["outbox"]
+
+
+@pytest.mark.parametrize("past_the_week_ms", [0, 1, WEEK_MS - 1])
+async def test_every_time_in_the_window_has_a_partition_and_two_weeks_ahead(
+    empty_database_url: str, past_the_week_ms: int
+) -> None:
+    now_ms = NOW_MS // WEEK_MS * WEEK_MS + past_the_week_ms
+    await migrated(empty_database_url, now_ms)
+    first, last = window(retention_days=RETENTION_DAYS, now_ms=now_ms)
+    async with connected(empty_database_url) as connection:
+        times = [*range(first - DAY_MS, last, DAY_MS), first, last, now_ms + 2 * WEEK_MS - 1]
+        for captured_at in sorted(set(times)):
+            await connection.execute(INSERT, captured_at)
+        with pytest.raises(asyncpg.CheckViolationError, match="no partition") as missing:
+            await connection.execute(INSERT, now_ms + 5 * WEEK_MS)
+        assert classify(missing.value) is Kind.TRANSIENT
+
+
+async def test_partitions_are_made_ahead_again_and_again_by_many(database_url: str) -> None:
+    now_ms = time.time_ns() // 1_000_000
+
+    async def upkeep(at_ms: int) -> None:
+        async with connected(database_url) as connection, connection.transaction():
+            await ensure_partitions(connection, retention_days=RETENTION_DAYS, now_ms=at_ms)
+
+    async with connected(database_url) as connection:
+        before = await connection.fetchval(PARTITIONS)
+        await upkeep(now_ms)
+        assert await connection.fetchval(PARTITIONS) == before
+        await asyncio.gather(*(upkeep(now_ms + 3 * WEEK_MS) for _ in range(4)))
+        assert await connection.fetchval(PARTITIONS) == before + 3
+
+
+async def test_a_pool_opens_without_a_database_and_says_what_lacks(database_url: str) -> None:
+    nowhere = Database(url=Secret(database_at(database_url, "no_such_database")))
+    async with open_pool(nowhere, "test") as pool:
+        with pytest.raises(asyncpg.InvalidCatalogNameError) as missing:
+            await ping(pool)
+        assert classify(missing.value) is Kind.TRANSIENT
+
+
+async def test_a_pool_opens_no_more_connections_than_it_may(database_url: str) -> None:
+    settings = Database(url=Secret(database_url), pool_size=2)
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pool under test'"
+    async with open_pool(settings, "pool under test") as pool:
+        assert pool.get_size() == 0
+        counts = await asyncio.gather(*(pool.fetchval(count) for _ in range(20)))
+        assert 1 <= max(counts) <= 2
+
+
+async def test_a_pool_goes_on_after_the_database_cut_it_off(database_url: str) -> None:
+    async with open_pool(Database(url=Secret(database_url)), "cut off") as pool:
+        await ping(pool)
+        async with connected(database_url) as connection:
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'cut off'"
+            )
+        failures: list[BaseException] = []
+        async with asyncio.timeout(10):
+            while not await answers(pool, failures):
+                pass
+        assert {classify(failure) for failure in failures} <= {Kind.TRANSIENT}
+
+
+async def answers(pool: Pool, failures: list[BaseException]) -> bool:
+    try:
+        await ping(pool)
+    except DATABASE_ERRORS as error:
+        failures.append(error)
+        return False
+    return True

@@ -1,0 +1,133 @@
+"""One transaction a batch: once, whatever comes again; the newest counts, whatever comes first."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import asyncpg
+import msgspec
+import pytest
+
+from tests.changes import QUALIFIED_RULE, add_org, inserted, lead, received, record_ids, updated
+from tests.salesforce import ORG_ID, callout, now_ms
+from workers.processor import Outcome, Processor
+
+if TYPE_CHECKING:
+    from pipeline.database import Connection, Pool
+
+COUNTS = """
+    SELECT (SELECT count(*) FROM change), (SELECT count(*) FROM record),
+           (SELECT count(*) FROM firing), (SELECT count(*) FROM enrollment),
+           (SELECT count(*) FROM outbox)"""
+DAY_MS = 24 * 3_600_000
+
+
+async def stands(pool: Pool) -> tuple[bool, dict[str, object]]:
+    row = await pool.fetchrow("SELECT deleted, fields FROM record")
+    assert row is not None
+    return row["deleted"], msgspec.json.decode(row["fields"])
+
+
+async def test_a_batch_that_comes_twice_has_its_effects_once(
+    pool: Pool, processor: Processor
+) -> None:
+    await add_org(pool, ORG_ID, QUALIFIED_RULE)
+    batch = received(*(inserted(lead(Id=record_id)) for record_id in islice(record_ids(), 5)))
+
+    for again in (batch, batch, [*batch, *reversed(batch)]):
+        assert await processor.process(again) == Outcome(5, 0)
+
+    row = await pool.fetchrow(COUNTS)
+    assert row is not None
+    assert tuple(row) == (5, 5, 5, 1, 1)
+
+
+@pytest.mark.parametrize("batches", [[[0, 1, 2]], [[2, 1, 0]], [[0], [1], [2]], [[2], [0, 1]]])
+async def test_the_newest_state_wins_within_and_across_batches(
+    pool: Pool, processor: Processor, batches: list[list[int]]
+) -> None:
+    at = now_ms()
+    history = [
+        received(inserted(lead(Status="First"), captured_at=at, sequence=0)),
+        received(updated(lead(), lead(Status="Second"), captured_at=at, sequence=1)),
+        received(updated(lead(), lead(Status="Third"), captured_at=at + 1, sequence=0)),
+    ]
+    for batch in batches:
+        await processor.process(change for index in batch for change in history[index])
+
+    assert await stands(pool) == (False, lead(Status="Third"))
+    assert await pool.fetchval("SELECT count(*) FROM change") == 3
+
+
+async def test_a_deletion_leaves_a_tombstone_with_the_last_state(
+    pool: Pool, processor: Processor
+) -> None:
+    at = now_ms()
+    deletion = callout([{"old": lead(Status="Last")}], operation="delete", captured_at=at + 1)
+    await processor.process(received(deletion))
+    await processor.process(received(inserted(lead(Status="First"), captured_at=at)))
+    assert await stands(pool) == (True, lead(Status="Last"))
+
+    back = callout([{"new": lead(Status="Back")}], operation="undelete", captured_at=at + 2)
+    await processor.process(received(back))
+    assert await stands(pool) == (False, lead(Status="Back"))
+
+
+async def test_the_history_keeps_the_bytes_and_the_state_every_character(
+    pool: Pool, processor: Processor
+) -> None:
+    record = '{"Id":"00Q5g00000HotLdEAJ", "Name": "NUL \\u0000 half \\ud83d", "N":1.10e5}'
+    body = msgspec.json.encode(inserted(msgspec.Raw(record.encode())))
+    await processor.process(received(body))
+
+    assert await pool.fetchval("SELECT new FROM change") == record
+    assert (await stands(pool))[1]["Name"] == "NUL \x1a0000 half \x1ad83d"
+
+
+async def test_what_is_older_than_the_retention_or_ahead_of_the_clock_is_kept_as_dead(
+    pool: Pool, processor: Processor
+) -> None:
+    at = now_ms()
+    times = (at - 91 * DAY_MS, at - 89 * DAY_MS, at, at + 3_000_000, at + 2 * 3_600_000, 0)
+    batch = received(*(inserted(lead(), captured_at=time) for time in times))
+
+    assert await processor.process(batch) == Outcome(3, 3)
+    rows = await pool.fetch("SELECT captured_at, reason, error FROM dead_letter")
+    assert {row["captured_at"] for row in rows} == {times[0], times[4], times[5]}
+    assert {row["reason"] for row in rows} == {"out_of_window"}
+    assert sorted(row["error"].split()[3] for row in rows) == ["after", "before", "before"]
+
+
+async def test_dead_letters_of_one_capture_and_two_times_are_one(
+    pool: Pool, processor: Processor
+) -> None:
+    # One upsert cannot take the same key twice: the whole batch would be held for ever.
+    batch = received(*(inserted(lead(), captured_at=time, capture_id="same") for time in (1, 2)))
+
+    assert await processor.process(batch) == Outcome(0, 2)
+    assert await pool.fetchval("SELECT array_agg(captured_at) FROM dead_letter") == [2]
+
+
+async def test_a_batch_takes_as_many_statements_whatever_its_size(database_url: str) -> None:
+    statements: list[str] = []
+
+    async def listen(connection: Connection) -> None:
+        connection.add_query_logger(lambda query: statements.append(query.query))
+
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=1, init=listen) as pool:
+        processor = Processor(pool, retention_days=90)
+        await add_org(pool, ORG_ID, QUALIFIED_RULE)
+        emails = (f"lead{number}@example.com" for number in range(1000))
+        ids = record_ids()
+        taken = []
+        for size in (1, 1, 10, 250):
+            leads = [lead(Id=next(ids), Email=next(emails)) for _ in range(size)]
+            statements.clear()
+            await processor.process(received(inserted(*leads)))
+            taken.append(len(statements))
+
+        assert await pool.fetchval("SELECT count(*) FROM outbox") == 262
+    # The first one reads the rules, too.
+    assert taken[1] == taken[2] == taken[3] < taken[0]
+    assert taken[1] < 20

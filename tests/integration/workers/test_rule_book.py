@@ -1,0 +1,97 @@
+"""Which rules decide a change: those of its org, as they stand when it is processed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline.errors import TransientError
+from tests.changes import (
+    OTHER_ORG_ID,
+    QUALIFIED_RULE,
+    add_org,
+    apply_rules,
+    inserted,
+    lead,
+    received,
+    updated,
+)
+from tests.salesforce import ORG_ID, SYNC_USER_ID
+from workers.processor import Outcome
+
+if TYPE_CHECKING:
+    from pipeline.database import Pool
+    from workers.processor import Processor
+
+FIRED = "SELECT org_id, rule, rule_version FROM firing ORDER BY firing_id"
+
+
+async def fired(pool: Pool) -> list[tuple[str, str, int]]:
+    return [tuple(row) for row in await pool.fetch(FIRED)]
+
+
+async def test_a_rule_decides_whatever_is_processed_after_it_was_applied(
+    pool: Pool, processor: Processor
+) -> None:
+    await add_org(pool)
+    await processor.process(received(inserted(lead(Id="00Q5g0000000001AAA"))))
+    assert await fired(pool) == []
+
+    name = "qualified-to-nurture"
+    await apply_rules(pool, ORG_ID, QUALIFIED_RULE)
+    await processor.process(received(inserted(lead(Id="00Q5g0000000002AAA"))))
+    assert await fired(pool) == [(ORG_ID, name, 1)]
+
+    await apply_rules(pool, ORG_ID, QUALIFIED_RULE.replace("Qualified}", "Open}"))
+    await processor.process(received(inserted(lead(Id="00Q5g0000000003AAA"))))
+    await processor.process(received(inserted(lead(Id="00Q5g0000000004AAA", Status="Open"))))
+    assert await fired(pool) == [(ORG_ID, name, 1), (ORG_ID, name, 2)]
+
+    await pool.execute("UPDATE rule SET state = 'disabled' WHERE state = 'active'")
+    await processor.process(received(inserted(lead(Id="00Q5g0000000005AAA", Status="Open"))))
+    assert len(await fired(pool)) == 2
+
+
+async def test_a_rule_of_another_org_never_fires(pool: Pool, processor: Processor) -> None:
+    await add_org(pool, ORG_ID, QUALIFIED_RULE)
+    await add_org(pool, OTHER_ORG_ID, QUALIFIED_RULE.replace("qualified-to", "other-to"))
+    await processor.process(received(inserted(lead()), inserted(lead(), org_id=OTHER_ORG_ID)))
+    await processor.process(received(inserted(lead(), org_id="00D5g000004NobdAAA")))
+
+    assert set(await fired(pool)) == {
+        (ORG_ID, "qualified-to-nurture", 1),
+        (OTHER_ORG_ID, "other-to-nurture", 1),
+    }
+
+
+async def test_the_sync_users_changes_fire_only_rules_that_ask_for_them(
+    pool: Pool, processor: Processor
+) -> None:
+    asking = QUALIFIED_RULE.replace("rule: qualified", "include_sync_user: true\nrule: any")
+    await add_org(pool, ORG_ID, QUALIFIED_RULE, asking)
+    await processor.process(received(updated(lead(), lead(), actor_id=SYNC_USER_ID)))
+    assert [rule for _, rule, _ in await fired(pool)] == ["any-to-nurture"]
+
+    # Told as 15 characters it is the same user; and another one is another one.
+    await processor.process(received(updated(lead(), lead(), actor_id=SYNC_USER_ID[:15])))
+    assert len(await fired(pool)) == 2
+    await pool.execute("UPDATE org SET sync_user_id = '0055g00000SomeoAAA'")
+    await processor.process(received(updated(lead(), lead(), actor_id=SYNC_USER_ID)))
+    assert len(await fired(pool)) == 4
+
+
+async def test_a_rule_of_a_newer_version_holds_rather_than_being_passed_over(
+    pool: Pool, processor: Processor
+) -> None:
+    await add_org(pool, ORG_ID, QUALIFIED_RULE)
+    source = QUALIFIED_RULE.replace("equals", "resembles")
+    await pool.execute("UPDATE rule SET source = $1", source)
+    batch = received(inserted(lead()))
+    with pytest.raises(TransientError, match="cannot be read by this version"):
+        await processor.process(batch)
+    assert await pool.fetchval("SELECT count(*) FROM change") == 0
+
+    await pool.execute("UPDATE rule SET source = $1", QUALIFIED_RULE)
+    assert await processor.process(batch) == Outcome(1, 0)
+    assert len(await fired(pool)) == 1

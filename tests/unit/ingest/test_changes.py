@@ -1,0 +1,236 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import msgspec
+import pytest
+
+from ingest.admission import InFlight, OrgRates
+from ingest.changes import ChangesHandler
+from ingest.door import Door
+from ingest.problems import Problem
+from ingest.registry import Org, Registry
+from pipeline import callout, json_text
+from pipeline.broker import Publisher
+from pipeline.errors import BrokerUnavailable
+from pipeline.settings import Ingest, Secret
+from pipeline.signing import key_of, new_secret, signed_headers
+from pipeline.topology import MAX_MESSAGE_BYTES
+from tests.arrived import post
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ingest.grouping import Grouper
+    from pipeline.envelope import Item
+
+ORG_ID = "00D5g000004XyzAEAS"
+LEAD_ID = "00Q5g00000HotLdEAJ"
+SECRET = new_secret()
+ORG = Org(
+    org_id=ORG_ID,
+    sync_user_id="0055g00000AbCdEAAV",
+    secret=SECRET,
+    next_secret=None,
+    connect_code=None,
+    connect_code_expires_s=None,
+    paused=False,
+    conditions=msgspec.Raw(b"{}"),
+    conditions_version=7,
+    keys=(key_of(SECRET),),
+)
+
+
+class Connected(Publisher):
+    """A publisher whose broker is there, or is not."""
+
+    def __init__(self, *, connected: bool) -> None:
+        super().__init__(Secret(""), "test", 1)
+        self._is_connected = connected
+
+    @property
+    def connected(self) -> bool:
+        return self._is_connected
+
+
+class Group:
+    """Stands in for the grouper: remembers what is submitted, and how that ends."""
+
+    def __init__(self, outcome: Exception | None = None, *, confirms: bool = True) -> None:
+        self.submitted: list[tuple[str, Sequence[Item]]] = []
+        self._outcome = outcome
+        self._confirms = confirms
+
+    async def submit(self, items: Sequence[Item], routing_key: str) -> None:
+        self.submitted.append((routing_key, items))
+        if self._outcome is not None:
+            raise self._outcome
+        if not self._confirms:
+            await asyncio.Event().wait()
+
+
+class Known(Registry):
+    def __init__(self) -> None:
+        super().__init__(Secret(""))
+        self._orgs = {ORG_ID: ORG}
+
+
+class Edge:
+    """The handler between its doubles."""
+
+    def __init__(
+        self,
+        group: Group | None = None,
+        *,
+        connected: bool = True,
+        **settings: Any,  # noqa: ANN401
+    ) -> None:
+        self.group = group or Group()
+        self.in_flight = InFlight(10**8)
+        chosen = Ingest(**settings)
+        self._handler = ChangesHandler(
+            chosen,
+            door=Door(Known(), lambda _: None),
+            rates=OrgRates(chosen.org_callouts_per_s),
+            in_flight=self.in_flight,
+            publisher=Connected(connected=connected),
+            grouper=cast("Grouper", self.group),
+        )
+
+    async def post(
+        self, body: bytes, *, secret: str = SECRET, compressed: bool = False
+    ) -> tuple[int, dict[str, Any]]:
+        """Post a signed callout; return the status of the answer and what it says."""
+        headers = signed_headers(secret, "msg_1", int(time.time()), body)
+        if compressed:
+            headers["Content-Encoding"] = "gzip"
+        request = post(gzip.compress(body) if compressed else body, headers, ORG_ID)
+        try:
+            response = await self._handler.post(request)
+        except Problem as problem:
+            return problem.status, {"detail": problem.detail, "retry": problem.retry_after_s}
+        finally:
+            assert self.in_flight.held_bytes == 0
+        assert isinstance(response.body, bytes)
+        return response.status, json.loads(response.body)
+
+    @property
+    def items(self) -> list[Item]:
+        return [item for _, items in self.group.submitted for item in items]
+
+
+def document(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  anything, right or wrong
+    return {
+        "version": 1,
+        "org_id": ORG_ID,
+        "object": "Lead",
+        "operation": "update",
+        "capture_id": "capture-1",
+        "transaction_id": "transaction-1",
+        "sequence": 0,
+        "captured_at": 1795430400123,
+        "actor_id": "0055g00000AbCdEAAV",
+        "changes": [{"old": {"Id": LEAD_ID}, "new": {"Id": LEAD_ID}}],
+        **keys,
+    }
+
+
+def encoded(**keys: Any) -> bytes:  # noqa: ANN401  anything, right or wrong
+    return json.dumps(document(**keys)).encode()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_a_callout_is_published_as_it_was_signed_and_counted(*, compressed: bool) -> None:
+    edge = Edge()
+    body = encoded()
+    before_ms = time.time_ns() // 1_000_000
+    answer = await edge.post(body, compressed=compressed)
+    assert answer == (202, {"accepted": 1, "conditions_version": 7})
+    ((routing_key, (item,)),) = edge.group.submitted
+    assert routing_key == "lead.update"
+    assert (item.callout_id, item.masked, item.body) == ("msg_1", False, body)
+    assert before_ms <= item.received_at <= time.time_ns() // 1_000_000
+
+
+@pytest.mark.parametrize(
+    "text", [r"\u0000", r"\ud83d", r"half \ude00 emoji", r"\u001a0000", "\\\\"]
+)
+async def test_text_of_any_characters_is_taken_and_kept(text: str) -> None:
+    edge = Edge()
+    body = encoded().replace(b'"Id"', b'"Name": "' + text.encode() + b'", "Id"')
+    assert (await edge.post(body))[0] == 202
+    (item,) = edge.items
+    assert json_text.unmask(item.body) == body
+    assert len(callout.read(item.body).changes) == 1
+
+
+async def test_a_large_callout_is_published_in_slices_that_share_its_id() -> None:
+    edge = Edge()
+    record = {"Id": LEAD_ID, "Description": "x" * 30_000}
+    body = encoded(changes=[{"old": record, "new": record}] * 20)
+    assert await edge.post(body) == (202, {"accepted": 20, "conditions_version": 7})
+    assert len(edge.items) > 1
+    assert {item.callout_id for item in edge.items} == {"msg_1"}
+    assert max(len(item.body) for item in edge.items) <= MAX_MESSAGE_BYTES
+    assert sum(len(callout.read(item.body).changes) for item in edge.items) == 20
+
+
+async def test_a_callout_of_no_changes_is_accepted_and_not_published() -> None:
+    edge = Edge()
+    assert (await edge.post(encoded(changes=[])))[1]["accepted"] == 0
+    assert edge.group.submitted == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "detail"),
+    [
+        (b"not json", 400, "not JSON"),
+        (b'{"version": 2}', 422, "$"),
+        (encoded(object="lead"), 422, "$.object"),
+        (encoded(org_id="00D5g000004OthrEAS"), 403, "sandbox"),
+        (encoded(padding="x" * 2000), 413, "1500 bytes"),
+    ],
+)
+async def test_what_is_refused_is_not_published(body: bytes, status: int, detail: str) -> None:
+    edge = Edge(max_body_bytes=1500)
+    refused, answer = await edge.post(body)
+    assert refused == status
+    assert detail in answer["detail"]
+    assert edge.group.submitted == []
+
+
+async def test_a_forged_callout_learns_nothing_of_its_body() -> None:
+    edge = Edge()
+    assert (await edge.post(b"not json", secret=new_secret()))[0] == 401
+    assert edge.group.submitted == []
+
+
+async def test_the_org_may_be_named_in_its_short_form() -> None:
+    assert (await Edge().post(encoded(org_id=ORG_ID[:15])))[0] == 202
+
+
+@pytest.mark.parametrize(
+    "edge",
+    [
+        Edge(connected=False),
+        Edge(Group(BrokerUnavailable("the queue is full"))),
+        Edge(Group(confirms=False), publish_timeout_s=0.01),
+    ],
+    ids=["away", "full", "silent"],
+)
+async def test_a_broker_that_is_away_full_or_silent_is_a_503_with_a_time(edge: Edge) -> None:
+    status, answer = await edge.post(encoded())
+    assert status == 503
+    assert answer["retry"]
+
+
+async def test_over_the_orgs_rate_is_a_429_with_a_time() -> None:
+    edge = Edge(org_callouts_per_s=1)
+    assert (await edge.post(encoded()))[0] == 202
+    status, answer = await edge.post(encoded())
+    assert status == 429
+    assert answer["retry"]

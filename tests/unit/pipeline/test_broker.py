@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+import aio_pika
+import pytest
+from yarl import URL
+
+from pipeline import broker
+from pipeline.broker import Publisher, keep_connected
+from pipeline.envelope import Item
+from pipeline.errors import BrokerUnavailable
+from pipeline.settings import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEADLINE_S = 10
+BROKER = Secret("amqp://guest@broker/")
+
+
+class Connection:
+    """A connection that does nothing but remember that it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Broker:
+    """Stands in for RabbitMQ: fails to be connected to as often as told."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self._failures = list(failures)
+        self.connections: list[Connection] = []
+        self.url = URL()
+        self.slept: list[float] = []
+
+    def take_part(self, monkeypatch: pytest.MonkeyPatch) -> Self:
+        monkeypatch.setattr(aio_pika, "connect", self._connect)
+        monkeypatch.setattr(broker, "wait_or_stop", self._sleep)
+        return self
+
+    async def _connect(self, url: URL, **_: Any) -> Connection:  # noqa: ANN401
+        self.url = url
+        if self._failures:
+            raise self._failures.pop(0)
+        self.connections.append(Connection())
+        return self.connections[-1]
+
+    async def _sleep(self, stop: asyncio.Event, seconds: float) -> bool:
+        self.slept.append(seconds)
+        await asyncio.sleep(0)
+        return stop.is_set()
+
+
+def session_that_stops(stop: asyncio.Event, after: int = 1) -> Callable[[object], Any]:
+    """Return a session that ends at once, for the last time after so many."""
+    left = iter(range(after - 1, -1, -1))
+
+    async def session(_: object) -> None:
+        if next(left) == 0:
+            stop.set()
+
+    return session
+
+
+async def test_an_outage_is_tried_again_after_ever_longer_up_to_five_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = Broker(*[ConnectionRefusedError()] * 12).take_part(monkeypatch)
+    stop = asyncio.Event()
+    async with asyncio.timeout(DEADLINE_S):
+        await keep_connected(BROKER, "test", stop, session_that_stops(stop))
+    assert len(away.slept) == 12
+    for slept_s, least_s in zip(
+        away.slept, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, *[4.8] * 6], strict=True
+    ):
+        assert least_s <= slept_s <= least_s + 0.2
+
+
+async def test_a_lost_connection_is_closed_and_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Broker().take_part(monkeypatch)
+    stop = asyncio.Event()
+    async with asyncio.timeout(DEADLINE_S):
+        await keep_connected(BROKER, "test", stop, session_that_stops(stop, after=3))
+    assert [connection.closed for connection in there.connections] == [True] * 3
+
+
+async def test_a_session_that_fails_for_the_broker_is_an_outage_and_for_a_bug_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = Broker().take_part(monkeypatch)
+    failures = [aio_pika.exceptions.ChannelClosed(), TimeoutError(), ZeroDivisionError()]
+
+    async def session(_: object) -> None:
+        raise failures.pop(0)
+
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(ZeroDivisionError):
+            await keep_connected(BROKER, "test", asyncio.Event(), session)
+    assert [connection.closed for connection in there.connections] == [True] * 3
+
+
+async def test_who_is_told_to_stop_during_an_outage_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = Broker(*[ConnectionRefusedError()] * 1000).take_part(monkeypatch)
+    stop = asyncio.Event()
+
+    async def session(_: object) -> None:
+        raise AssertionError("there is no connection to have a session on")
+
+    async with asyncio.timeout(DEADLINE_S):
+        running = asyncio.create_task(keep_connected(BROKER, "test", stop, session))
+        while len(away.slept) < 3:  # noqa: ASYNC110  the loop itself is what is waited for
+            await asyncio.sleep(0)
+        stop.set()
+        await running
+    assert not away.connections
+
+
+@pytest.mark.parametrize(("asked", "heartbeat"), [("", "10"), ("?heartbeat=3", "3")])
+async def test_a_heartbeat_finds_a_dead_broker_unless_the_url_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, asked: str, heartbeat: str
+) -> None:
+    there = Broker().take_part(monkeypatch)
+    stop = asyncio.Event()
+    await keep_connected(Secret(BROKER.value + asked), "test", stop, session_that_stops(stop))
+    assert there.url.query["heartbeat"] == heartbeat
+
+
+async def test_nothing_is_published_before_there_is_a_connection() -> None:
+    publisher = Publisher(BROKER, "test", publish_timeout_s=1)
+    assert publisher.problem() == "not connected to RabbitMQ"
+    with pytest.raises(BrokerUnavailable, match="not connected"):
+        await publisher.publish([Item("id", 1, masked=False, body=b"{}")], "lead.update")

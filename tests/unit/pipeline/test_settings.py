@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import re
+import traceback
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from pipeline.settings import PREFIX, Secret, Settings, SettingsError, listing, load, require
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PASSWORD = "hunter2"
+SECRETS = {
+    "PENSTOCK_BROKER__URL": f"amqp://me:{PASSWORD}@broker/",
+    "PENSTOCK_DATABASE__URL": f"postgresql://me:{PASSWORD}@database/",
+    "PENSTOCK_RELAY__WEBHOOK_SECRET": f"whsec_{PASSWORD}",
+}
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    settings = load({})
+    assert (settings.ingest.port, settings.ingest.admin_port) == (8080, 9080)
+    assert settings.ingest.host == "127.0.0.1"
+    assert not settings.broker.url
+
+
+def test_a_variable_sets_what_its_name_says() -> None:
+    settings = load(
+        {
+            "PENSTOCK_INGEST__PORT": "0",
+            "PENSTOCK_INGEST__BODY_TIMEOUT_S": "1.5",
+            "PENSTOCK_WORKER__PREFETCH_COUNT": "1",
+            "PENSTOCK_LOG__LEVEL": "debug",
+            "PENSTOCK_RELAY__WEBHOOK_URL": "https://example.com/hook",
+            **SECRETS,
+        }
+    )
+    assert settings.ingest.port == 0
+    assert settings.ingest.body_timeout_s == 1.5
+    assert settings.worker.prefetch_count == 1
+    assert settings.log.level == "debug"
+    assert settings.relay.webhook_url == "https://example.com/hook"
+    assert settings.broker.url.value == SECRETS["PENSTOCK_BROKER__URL"]
+
+
+def test_other_programs_variables_are_none_of_ours() -> None:
+    assert load({"PATH": "/bin", "PENSTOCKS": "7", "penstock_ingest__port": "x"}) is not None
+
+
+@pytest.mark.parametrize(
+    ("variable", "near"),
+    [
+        ("PENSTOCK_INGEST__PROT", "PENSTOCK_INGEST__PORT"),
+        ("PENSTOCK_INGEST_PORT", "PENSTOCK_INGEST__PORT"),
+        ("PENSTOCK_DATABASE_URL", "PENSTOCK_DATABASE__URL"),
+        ("PENSTOCK_BROKER__URL_", "PENSTOCK_BROKER__URL"),
+        ("PENSTOCK_WORKER__PREFETCH", "PENSTOCK_WORKER__PREFETCH_COUNT"),
+    ],
+)
+def test_a_misspelt_name_is_refused_with_a_near_one(variable: str, near: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{variable} is not .*; did you mean {near}\?$"):
+        load({variable: "7"})
+
+
+@pytest.mark.parametrize("variable", ["PENSTOCK_", "PENSTOCK___", "PENSTOCK_QQQQ__WWWW"])
+def test_a_name_like_no_other_is_refused_as_well(variable: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        load({variable: "7"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        ("PENSTOCK_INGEST__PORT", "http", "int"),
+        ("PENSTOCK_INGEST__PORT", "", "int"),
+        ("PENSTOCK_INGEST__PORT", "65536", "<= 65535"),
+        ("PENSTOCK_INGEST__PORT", "-1", ">= 0"),
+        ("PENSTOCK_INGEST__MAX_BODY_BYTES", "0", ">= 1"),
+        ("PENSTOCK_INGEST__MAX_BODY_BYTES", "12MB", "int"),
+        ("PENSTOCK_INGEST__BODY_TIMEOUT_S", "soon", "float"),
+        ("PENSTOCK_INGEST__BODY_TIMEOUT_S", "0", "> 0"),
+        ("PENSTOCK_INGEST__BODY_TIMEOUT_S", "nan", "> 0"),
+        ("PENSTOCK_WORKER__PREFETCH_COUNT", "129", "<= 128"),
+        ("PENSTOCK_LOG__LEVEL", "loud", "debug or info or warning or error"),
+        ("PENSTOCK_LOG__FORMAT", "", "auto or json or console"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_what_is_expected(
+    variable: str, text: str, expected: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"^{variable}: .*{re.escape(expected)}"):
+        load({variable: text})
+
+
+def test_what_a_process_needs_is_asked_for_by_name_and_meaning() -> None:
+    settings = load({"PENSTOCK_BROKER__URL": "amqp://broker"})
+    require(settings, "PENSTOCK_BROKER__URL")
+    with pytest.raises(SettingsError, match=r"PENSTOCK_DATABASE__URL is not set \(postgresql:"):
+        require(settings, "PENSTOCK_BROKER__URL", "PENSTOCK_DATABASE__URL")
+
+
+def shown(settings: Settings) -> Mapping[str, str]:
+    """Return every way in which settings come into logs and tracebacks."""
+    trace = "".join(traceback.format_exception(ValueError(settings)))
+    url = settings.broker.url
+    return {"repr": repr(settings), "str": f"{settings} {url} {url!s} {url!r}", "trace": trace}
+
+
+def test_secrets_are_never_shown() -> None:
+    for text in shown(load(SECRETS)).values():
+        assert PASSWORD not in text
+    assert not any(PASSWORD in setting.default for setting in listing())
+
+
+def test_a_wrong_neighbour_does_not_show_a_secret() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({**SECRETS, "PENSTOCK_INGEST__PORT": "x"})
+    assert PASSWORD not in str(refused.value)
+
+
+def test_whether_a_secret_is_set_can_be_asked() -> None:
+    assert Secret("x")
+    assert not Secret("")
+
+
+def test_nothing_of_the_settings_can_be_set_afterwards() -> None:
+    settings = load({})
+    for group in (settings, *(getattr(settings, f.name) for f in msgspec.structs.fields(settings))):
+        for leaf in msgspec.structs.fields(group):
+            with pytest.raises(AttributeError):
+                setattr(group, leaf.name, None)
+
+
+def test_every_setting_is_documented_under_its_variable() -> None:
+    settings = list(listing())
+    assert len({setting.variable for setting in settings}) == len(settings)
+    for setting in settings:
+        assert re.fullmatch(rf"{PREFIX}[A-Z]+__[A-Z]+(_[A-Z]+)*", setting.variable)
+        assert len(setting.meaning) > 5, setting.variable
+
+
+def test_every_documented_default_is_what_its_variable_may_be_set_to() -> None:
+    defaults = {s.variable: s.default for s in listing()}
+    loaded = load(defaults)
+    for section in msgspec.structs.fields(loaded):
+        group, untouched = getattr(loaded, section.name), getattr(Settings(), section.name)
+        for leaf in msgspec.structs.fields(group):
+            if not isinstance(getattr(group, leaf.name), Secret):
+                assert getattr(group, leaf.name) == getattr(untouched, leaf.name)
