@@ -49,9 +49,17 @@ class Runtime:
         Raises:
             SettingsError: one is misspelt, wrong or missing; names it.
         """
-        settings = self._load(self._environment())
+        settings = self.settings_of(self._environment())
         require(settings, *required)
         return settings
+
+    def settings_of(self, environment: Mapping[str, str]) -> Settings:
+        """Return the settings in another environment than this process's.
+
+        Raises:
+            SettingsError: one is misspelt or wrong; names it.
+        """
+        return self._load(environment)
 
     @contextlib.asynccontextmanager
     async def database(self) -> AsyncIterator[Connection]:

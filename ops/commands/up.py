@@ -19,4 +19,4 @@ if TYPE_CHECKING:
 @pass_runtime
 def up(runtime: Runtime, *, once: bool, seed: int | None) -> None:
     """Run everything on this machine, with a sample org that shows what it does."""
-    run(run_local(runtime.environment(), once=once, seed=seed))
+    run(run_local(runtime, once=once, seed=seed))

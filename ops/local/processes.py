@@ -9,7 +9,7 @@ import aiohttp
 
 from ops.local.ports import free_port, is_free
 from ops.stack import Child
-from pipeline.settings import PREFIX, load
+from pipeline.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ops.local.ports import Port
     from ops.local.target import SampleTarget
     from ops.stack import Said
+    from pipeline.settings import Settings
 
 _INGEST_PORT = f"{PREFIX}INGEST__PORT"
 _INGEST_ADMIN_PORT = f"{PREFIX}INGEST__ADMIN_PORT"
@@ -28,14 +29,15 @@ WEBHOOK_SECRET = f"{PREFIX}RELAY__WEBHOOK_SECRET"
 
 
 def local_environment(
-    environment: Mapping[str, str], target: SampleTarget, said: Said
+    environment: Mapping[str, str], settings: Settings, target: SampleTarget, said: Said
 ) -> dict[str, str]:
     """Return the environment of the children: what is not set points at this machine.
+
+    `settings` are those of `environment`.
 
     A default port that is taken gives way to a free one; a port that was asked for does not.
     """
     chosen = dict(environment)
-    settings = load(environment)
     for variable, host, port in (
         (_INGEST_PORT, settings.ingest.host, settings.ingest.port),
         (_INGEST_ADMIN_PORT, settings.ingest.admin_host, settings.ingest.admin_port),
@@ -51,10 +53,12 @@ def local_environment(
 
 
 def children(
-    environment: Mapping[str, str], logs: Path, session: aiohttp.ClientSession
+    environment: Mapping[str, str],
+    settings: Settings,
+    logs: Path,
+    session: aiohttp.ClientSession,
 ) -> tuple[Child, Child, Child]:
     """Return ingest, worker and relay, not yet started; each logs to a file in `logs`."""
-    settings = load(environment)
     return (
         _child("ingest", settings.ingest.admin_port, environment, logs, session),
         _child("worker", settings.worker.admin_port, environment, logs, session),

@@ -20,17 +20,15 @@ from ops.local.report import Report
 from ops.local.target import SampleTarget
 from ops.stack import LocalStack, Supervisor
 from pipeline.database import migrate
-from pipeline.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from ops.runtime import Runtime
     from pipeline.settings import Settings
 
 _STOPPED: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-async def run_local(environment: Mapping[str, str], *, once: bool, seed: int | None) -> None:
+async def run_local(runtime: Runtime, *, once: bool, seed: int | None) -> None:
     """Bring everything up, play the sample org's story, and stay up unless `once`.
 
     SIGINT and SIGTERM end it in order, wherever it is: processes drain, then the servers stop.
@@ -40,7 +38,7 @@ async def run_local(environment: Mapping[str, str], *, once: bool, seed: int | N
         OpsError: the story did not end as it should.
     """
     report = Report()
-    work = asyncio.create_task(_run(environment, report, once=once, seed=seed))
+    work = asyncio.create_task(_run(runtime, report, once=once, seed=seed))
     loop = asyncio.get_running_loop()
     for number in _STOPPED:
         loop.add_signal_handler(number, work.cancel)
@@ -53,12 +51,11 @@ async def run_local(environment: Mapping[str, str], *, once: bool, seed: int | N
             loop.remove_signal_handler(number)
 
 
-async def _run(
-    environment: Mapping[str, str], report: Report, *, once: bool, seed: int | None
-) -> None:
+async def _run(runtime: Runtime, report: Report, *, once: bool, seed: int | None) -> None:
     started = time.monotonic()
     folder = Path.cwd()
-    settings = load(environment)
+    environment = runtime.environment()
+    settings = runtime.settings_of(environment)
     stack = LocalStack(
         folder,
         said=report.say,
@@ -69,8 +66,9 @@ async def _run(
         report.say("Starting RabbitMQ and PostgreSQL …")
         await running.enter_async_context(stack)
         target = await running.enter_async_context(SampleTarget(free_port()))
-        chosen = local_environment({**environment, **stack.environment}, target, report.say)
-        settings = load(chosen)
+        environment = {**environment, **stack.environment}
+        chosen = local_environment(environment, settings, target, report.say)
+        settings = runtime.settings_of(chosen)
         connection = await running.enter_async_context(connected(settings.database.url))
         await migrate(
             connection,
@@ -80,7 +78,7 @@ async def _run(
         session = await running.enter_async_context(aiohttp.ClientSession())
         supervisor = Supervisor(report.say)
         running.push_async_callback(supervisor.stop)
-        await supervisor.start(*children(chosen, folder / ".penstock", session))
+        await supervisor.start(*children(chosen, settings, folder / ".penstock", session))
         report.say(
             f"Ingest, a worker and the relay are up after {time.monotonic() - started:.1f} s"
         )

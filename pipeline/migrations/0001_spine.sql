@@ -178,6 +178,7 @@ CREATE TABLE outbox (
     settled_at timestamptz
 );
 
+CREATE UNIQUE INDEX outbox_by_enrollment ON outbox (enrollment_id, generation);
 CREATE INDEX outbox_open ON outbox (due_at) WHERE state = 'open';
 CREATE INDEX outbox_open_by_recipient ON outbox (target, recipient, outbox_id)
     WHERE state = 'open';

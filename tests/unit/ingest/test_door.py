@@ -116,21 +116,18 @@ def test_what_the_org_signed_is_let_in() -> None:
     Door(Orgs(), nobody_rotates).verify(signed(SECRET), org(), BODY)
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
+def test_what_it_did_not_sign_now_is_unauthorized() -> None:
+    for asked in (
         request(),
         request(webhook_id="a", webhook_timestamp="1", webhook_signature="v1,x"),
         signed(NEXT_SECRET),
         signed(SECRET, at_s=time.time() - 400),
         signed(SECRET, at_s=time.time() + 400),
-    ],
-)
-def test_what_it_did_not_sign_now_is_unauthorized(asked: Request) -> None:
-    with pytest.raises(Problem) as problem:
-        Door(Orgs(), nobody_rotates).verify(asked, org(), BODY)
-    assert problem.value.status == 401
-    assert SECRET[6:] not in problem.value.detail
+    ):
+        with pytest.raises(Problem) as problem:
+            Door(Orgs(), nobody_rotates).verify(asked, org(), BODY)
+        assert problem.value.status == 401
+        assert SECRET[6:] not in problem.value.detail
 
 
 @pytest.mark.parametrize("secret", [SECRET, None])

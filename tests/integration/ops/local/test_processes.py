@@ -7,7 +7,7 @@ import socket
 from ops.local.ports import free_port, is_free
 from ops.local.processes import WEBHOOK_SECRET, WEBHOOK_URL, local_environment
 from ops.local.target import SampleTarget
-from pipeline.settings import load
+from pipeline.settings import Settings, load
 
 
 def test_a_default_port_that_is_taken_gives_way_and_one_that_was_asked_for_does_not() -> None:
@@ -18,19 +18,20 @@ def test_a_default_port_that_is_taken_gives_way_and_one_that_was_asked_for_does_
         if is_free("127.0.0.1", 8080):
             holder.bind(("127.0.0.1", 8080))
             holder.listen()
-        settings = load(local_environment({}, target, said.append))
+        settings = load(local_environment({}, Settings(), target, said.append))
         assert settings.ingest.port != 8080
         assert is_free("127.0.0.1", settings.ingest.port)
         assert any(line.startswith("Port 8080 is taken: using ") for line in said)
 
-        asked = load(local_environment({"PENSTOCK_INGEST__PORT": "8080"}, target, said.append))
+        wish = {"PENSTOCK_INGEST__PORT": "8080"}
+        asked = load(local_environment(wish, load(wish), target, said.append))
         assert asked.ingest.port == 8080
 
 
 def test_a_target_of_ones_own_is_kept() -> None:
     target = SampleTarget(free_port())
-    chosen = local_environment({}, target, print)
+    chosen = local_environment({}, Settings(), target, print)
     assert (chosen[WEBHOOK_URL], chosen[WEBHOOK_SECRET]) == (target.url, target.secret)
 
     own = {WEBHOOK_URL: "https://target.example/", WEBHOOK_SECRET: "whsec_AAAA"}
-    assert own.items() <= local_environment(own, target, print).items()
+    assert own.items() <= local_environment(own, load(own), target, print).items()

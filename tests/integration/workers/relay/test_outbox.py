@@ -155,7 +155,7 @@ async def test_a_claim_reads_its_indexes_however_much_waits(
         "INSERT INTO outbox (enrollment_id, generation, target, recipient, idempotency_key, state)"
         " SELECT enrollment_id, n, 'webhook', 'r' || n, 'k' || n,"
         " CASE WHEN n % 2 = 0 THEN 'open' ELSE 'delivered' END"
-        " FROM enrollment, generate_series(1, 20000) AS n"
+        " FROM enrollment, generate_series(2, 20001) AS n"
     )
     await pool.execute("ANALYZE outbox")
     plan = await pool.fetch(f"EXPLAIN {outbox.CLAIM}", 50, 60.0)
