@@ -23,22 +23,19 @@ if TYPE_CHECKING:
 
 MAX_DEPTH: Final = 100
 
-_SUSPECT: Final = re.compile(rb"\\u(?:0000|001[aA]|[dD][89a-fA-F])")
-# Whatever may stay, surrogates in pairs included, and then one escape that may not. Possessive, so
-# that a long text takes no memory; to be matched from where the last match ended, never searched.
-_UP_TO_UNSTORABLE: Final = re.compile(
-    rb"(?:[^\\]++|\\[^u]"
-    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb"|\\u(?!0000|001[aA]|[dD][89a-fA-F][0-9a-fA-F]{2}))*+"
-    rb"\\u([0-9a-fA-F]{4})"
+# Half a surrogate pair, NUL or U+001A as an escape; or a whole pair, so that it can be passed over.
+_SUSPECT: Final = re.compile(
+    rb"\\u(?:[dD][89abAB][0-9a-fA-F]{2}\\u([dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(0000|001[aA]|[dD][89a-fA-F][0-9a-fA-F]{2}))"
 )
 _MASKED: Final = re.compile(rb"\\(?:u001[aA]([0-9a-fA-F]{4})|.)", re.DOTALL)
 _MASKED_CHARACTER: Final = re.compile("\x1a([0-9a-fA-F]{4})")
 _UNSTORABLE: Final = re.compile("[\x00\x1a\ud800-\udfff]")
-_STRING: Final = re.compile(rb'"[^"]*+"')
+_STRING: Final = re.compile(rb'"[^"]*"')
 _NOT_SKELETON: Final = bytes(byte for byte in range(256) if byte not in b'"[]{}')
 _ONE_KIND_OF_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _SUBSTITUTE: Final = 0x1A
+_BACKSLASH: Final = ord("\\")
 _ESCAPE_LENGTH: Final = len(b"\\u0000")
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 _decoder: Final = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
@@ -46,18 +43,29 @@ _decoder: Final = msgspec.json.Decoder(dict[str, object], float_hook=Decimal)
 
 def mask(text: bytes) -> bytes:
     """Return JSON text in which no escape names NUL, a lone surrogate or a bare U+001A."""
-    if _SUSPECT.search(text) is None:
-        return text
     masked = bytearray()
     copied = 0
-    while found := _UP_TO_UNSTORABLE.match(text, copied):
-        digits = found[1]
+    for found in _SUSPECT.finditer(text):
+        low, lone = found.groups()
+        # Behind an odd number of backslashes the first `\\u` is text, and a pair is not one.
+        if _is_escaped(text, found.start()) == (lone is not None):
+            continue
+        digits = lone or low
+        start = found.end() - _ESCAPE_LENGTH
+        masked += text[copied:start]
         if int(digits, 16) == _SUBSTITUTE:
-            masked += found[0] + b"001a"
+            masked += text[start : found.end()] + b"001a"
         else:
-            masked += found[0][:-_ESCAPE_LENGTH] + b"\\u001a" + digits
+            masked += b"\\u001a" + digits
         copied = found.end()
-    return bytes(masked) + text[copied:] if masked else text
+    return bytes(masked) + text[copied:] if copied else text
+
+
+def _is_escaped(text: bytes, place: int) -> bool:
+    run = 0
+    while run < place and text[place - run - 1] == _BACKSLASH:
+        run += 1
+    return run % 2 == 1
 
 
 def unmask(text: bytes) -> bytes:
