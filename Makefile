@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test check format docs lock clean
+.PHONY: help run test check format docs lock clean
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
 
 run: $(INSTALLED) ## Run everything here, with a sample org; ARGS=--once exits after its story
 	@$(BIN)/penstock up $(ARGS)
@@ -37,7 +40,7 @@ clean: ## Remove the environment and what checks left; the local stack's data st
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
-	@echo "Making the environment in $(VENV) ..."
+	@echo "Making the environment in $(VENV) (about half a minute, once) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Penstock needs Python 3.11 or later: make PYTHON=python3.11 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV)

@@ -7,13 +7,12 @@ whole; so the server runs with `auto_decompress=False`.
 from __future__ import annotations
 
 import asyncio
-import http
 import zlib
 from typing import Final, Protocol
 
 from aiohttp import web
 
-from ingest.problems import Problem, bad_request, too_large
+from ingest.problems import bad_request, too_large, unavailable
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 # Apex sends one member. Members are cheap to send and dear to begin: 12 MB of empty ones would
@@ -32,15 +31,14 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float, h
     """Return the body as it was before compression.
 
     Raises:
-        Problem: 413 over the limit before or after decompression, 400 not whole gzip, 408 too
-            slow, 503 too much held already.
+        Problem: 413 over the limit before or after decompression, 400 not whole gzip, 503 too
+            slow or too much held already.
     """
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("gzip", "identity", ""):
         raise bad_request("Content-Encoding must be gzip or absent")
     if request.content_length is not None and request.content_length > max_bytes:
         raise too_large(max_bytes)
-    inflater = _Inflater(max_bytes) if encoding == "gzip" else None
     pieces: list[bytes] = []
     size_bytes = 0
     try:
@@ -49,17 +47,22 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float, h
                 size_bytes += len(chunk)
                 if size_bytes > max_bytes:
                     raise too_large(max_bytes)
-                piece = inflater.feed(chunk) if inflater else chunk
-                held.add(len(piece))
-                pieces.append(piece)
+                held.add(len(chunk))
+                pieces.append(chunk)
     except (web.RequestPayloadError, ConnectionResetError):
         # A client that left in the middle of its body reads no answer, and is no fault of ours.
         raise bad_request("the body does not arrive as its headers say") from None
     except TimeoutError:
-        raise Problem(http.HTTPStatus.REQUEST_TIMEOUT, "the body came too slowly") from None
-    if inflater:
-        inflater.finish()
-    return b"".join(pieces)
+        raise unavailable("the body came too slowly") from None
+    if encoding != "gzip":
+        return b"".join(pieces)
+    # Only now, and without a pause before the signature is checked: a stranger's slow request
+    # must not park what a few bytes inflate to.
+    inflater = _Inflater(max_bytes)
+    body = b"".join([inflater.feed(piece) for piece in pieces])
+    inflater.finish()
+    held.add(len(body) - size_bytes)
+    return body
 
 
 class _Inflater:

@@ -63,6 +63,10 @@ class HandshakeAnswer(msgspec.Struct, frozen=True):
     secret: str
     conditions_version: int
 
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return "HandshakeAnswer(***)"
+
 
 class Conditions(msgspec.Struct, frozen=True):
     """For each object, the fields whose update is worth a callout; none named: any."""
@@ -170,9 +174,10 @@ class SecretRotation:
             self._writing[org.org_id] = task
             task.add_done_callback(lambda _: self._writing.pop(org.org_id))
 
-    async def drain(self) -> None:
-        """Return when nothing is being written."""
-        await asyncio.gather(*self._writing.values())
+    async def drain(self, timeout_s: float) -> None:
+        """Return when nothing is being written, or after `timeout_s`: the next use writes again."""
+        if self._writing:
+            await asyncio.wait(self._writing.values(), timeout=timeout_s)
 
     async def _write(self, org: Org) -> None:
         try:

@@ -52,6 +52,10 @@ class Org(msgspec.Struct, frozen=True):
     conditions_version: int
     keys: tuple[bytes, ...]
 
+    def __repr__(self) -> str:
+        """Show no secret."""
+        return f"Org({self.org_id})"
+
     @property
     def connected(self) -> bool:
         """A handshake has given this org a secret."""
@@ -65,8 +69,10 @@ class Registry:
         self._database_url = database_url
         self._orgs: Mapping[str, Org] = {}
         self._changed = asyncio.Event()
+        self._reading = asyncio.Lock()
         self._listening = False
         self._read_at: float | None = None
+        self._why_never_read = "the org registry was never read"
 
     @property
     def stale(self) -> bool:
@@ -75,7 +81,7 @@ class Registry:
 
     def problem(self) -> str | None:
         """Say why no org can be served, or None. A stale registry still serves."""
-        return "the org registry was never read" if self._read_at is None else None
+        return self._why_never_read if self._read_at is None else None
 
     def get(self, org_id: str) -> Org | None:
         """Return the org, or None if it is not known."""
@@ -100,9 +106,11 @@ class Registry:
 
     async def read(self, connection: Connection) -> None:
         """Read every org."""
-        rows = await connection.fetch(_READ_ORGS)
-        self._orgs = {row["org_id"]: _org(row) for row in rows}
-        self._read_at = time.monotonic()
+        # One at a time: an older reading must not come in after a newer one.
+        async with self._reading:
+            rows = await connection.fetch(_READ_ORGS)
+            self._orgs = {row["org_id"]: _org(row) for row in rows}
+            self._read_at = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the table until `stop`."""
@@ -111,6 +119,7 @@ class Registry:
             try:
                 await self._follow(stop)
             except DATABASE_ERRORS as error:
+                self._why_never_read = f"the org registry cannot be read: {error}"
                 log.warning("registry_stale", error=repr(error), known_count=len(self._orgs))
                 await wait_or_stop(stop, _RECONNECT_S)
 

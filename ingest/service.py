@@ -19,7 +19,7 @@ from ingest.grouping import Grouper
 from ingest.problems import Problem, render
 from ingest.registry import Registry
 from pipeline import metrics
-from pipeline.admin import AdminServer
+from pipeline.admin import AdminServer, listen
 from pipeline.broker import Publisher
 from pipeline.database import open_pool
 from pipeline.lifecycle import run_until_stopped
@@ -70,21 +70,20 @@ async def run(settings: Settings) -> None:
         app.router.add_post(f"{_ORG}/handshake", connection.post_handshake)
         app.router.add_get(f"{_ORG}/conditions", connection.get_conditions)
 
+        runner = web.AppRunner(
+            app, access_log=None, auto_decompress=False, shutdown_timeout=_CLOSE_S
+        )
+        site = await listen(runner, edge.host, edge.port)
+        log.info("listening", address=runner.addresses[0])
+
         async def serve(stop: asyncio.Event) -> None:
-            runner = web.AppRunner(
-                app, access_log=None, auto_decompress=False, shutdown_timeout=_CLOSE_S
-            )
-            await runner.setup()
             try:
-                site = web.TCPSite(runner, edge.host, edge.port, backlog=1024)
-                await site.start()
-                log.info("listening", address=runner.addresses[0])
                 await stop.wait()
                 await site.stop()
                 await under_way.drain(edge.drain_s)
             finally:
                 await runner.cleanup()
-                await rotation.drain()
+                await rotation.drain(_CLOSE_S)
                 drained.set()
 
         async def publish(_: asyncio.Event) -> None:

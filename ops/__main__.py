@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 
@@ -43,6 +43,14 @@ class Failed(click.ClickException):
     exit_code = 1
 
 
+class Refused(Failed):
+    """Rules with mistakes, each on a line of its own that starts with file and line."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the mistakes and nothing else, so that an editor can jump to them."""
+        click.echo(self.message, file=file, err=True)
+
+
 class Misused(click.ClickException):
     """A call, or a setting, that makes no sense. Exit code 2."""
 
@@ -72,7 +80,9 @@ class Penstock(click.Group):
             return super().invoke(ctx)
         except (SettingsError, WrongUsage) as error:
             raise Misused(str(error)) from error
-        except (OpsError, StackError, RuleError) as error:
+        except RuleError as error:
+            raise Refused(str(error)) from error
+        except (OpsError, StackError) as error:
             raise Failed(str(error)) from error
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Raw
 
+from ops.enrollments import State
 from ops.errors import OpsError
 from pipeline.json_text import decode_fields, unmask
 from rules import Evidence, explain
 
 if TYPE_CHECKING:
     from pipeline.database import Connection
+
+Delivery: TypeAlias = Literal["open", "delivered", "failed", "superseded"]
 
 # The commit's own time where the server keeps it, else the time of the row.
 _READ: Final = """
@@ -36,6 +39,7 @@ _READ: Final = """
         AND change.org_id = firing.org_id
     LEFT JOIN outbox USING (enrollment_id, generation)
     WHERE enrollment_id = $1"""
+_EXISTS: Final = "SELECT true FROM enrollment WHERE enrollment_id = $1"
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -47,9 +51,13 @@ class Stage(msgspec.Struct, frozen=True):
 
 
 class Condition(msgspec.Struct, frozen=True):
-    """One condition that decided, in words and with its values."""
+    """One condition that decided, in words and with its values.
+
+    `negated` is true of a condition under a `not`, which made the rule true by not holding.
+    """
 
     reads: str
+    negated: bool
     evidence: Raw
 
 
@@ -60,7 +68,7 @@ class Explanation(msgspec.Struct, frozen=True):
     org_id: str
     sequence: str
     recipient: str
-    state: str
+    state: State
     generation: int
     rule: str
     rule_version: int
@@ -71,7 +79,7 @@ class Explanation(msgspec.Struct, frozen=True):
     transaction_id: str
     callout_id: str | None
     conditions: list[Condition]
-    delivery: str | None
+    delivery: Delivery | None
     attempts: int | None
     last_error: str | None
     idempotency_key: str | None
@@ -86,6 +94,8 @@ async def explain_enrollment(connection: Connection, enrollment_id: int) -> Expl
     """
     row = await connection.fetchrow(_READ, enrollment_id)
     if row is None:
+        if await connection.fetchval(_EXISTS, enrollment_id):
+            raise OpsError(f"nothing enrols the recipient of enrolment {enrollment_id} any more")
         raise OpsError(f"there is no enrolment {enrollment_id}: `penstock enrollments list`")
     at = {
         "captured in Salesforce": row["captured_at"],
@@ -113,11 +123,11 @@ async def explain_enrollment(connection: Connection, enrollment_id: int) -> Expl
 
 
 def _conditions(evidence: str) -> list[Condition]:
-    texts = msgspec.json.decode(evidence, type=list[Raw])
-    return [
-        Condition(
-            reads=explain(msgspec.convert(decode_fields(bytes(text)), Evidence)),
-            evidence=Raw(unmask(bytes(text))),
-        )
-        for text in texts
-    ]
+    return [_condition(bytes(text)) for text in msgspec.json.decode(evidence, type=list[Raw])]
+
+
+def _condition(text: bytes) -> Condition:
+    evidence = msgspec.convert(decode_fields(text), Evidence)
+    return Condition(
+        reads=explain(evidence), negated=not evidence.verdict, evidence=Raw(unmask(text))
+    )

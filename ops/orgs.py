@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 
 from ops.errors import OpsError, WrongUsage
+from ops.times import with_iso_times
 from pipeline.objects import is_salesforce_id, long_id
 from pipeline.signing import new_secret
 
@@ -33,8 +34,11 @@ _LIST: Final = """
            CASE WHEN paused THEN 'paused'
                 WHEN coalesce(secret, next_secret) IS NULL THEN 'not connected'
                 ELSE 'connected' END AS state,
+           coalesce(secret, next_secret) IS NOT NULL AS connected,
            sync_user_id, instance_url, is_sandbox, package_version, conditions_version,
-           connected_at::text
+           connected_at,
+           CASE WHEN connect_code IS NOT NULL AND connect_code_expires_at > now()
+                THEN connect_code_expires_at END AS connect_code_expires_at
     FROM org ORDER BY org_id"""
 
 
@@ -46,16 +50,22 @@ class ConnectCode(msgspec.Struct, frozen=True):
 
 
 class OrgState(msgspec.Struct, frozen=True):
-    """An org as a listing shows it."""
+    """An org as a listing shows it; times are RFC 3339.
+
+    `state` is `paused`, `connected` or `not connected`; `connected` tells the latter two apart for
+    a paused org too. `connect_code_expires_at` is there while a connect code is open.
+    """
 
     org_id: str
     state: str
+    connected: bool
     sync_user_id: str
     instance_url: str | None
     is_sandbox: bool | None
     package_version: str | None
     conditions_version: int
     connected_at: str | None
+    connect_code_expires_at: str | None
 
 
 async def add(connection: Connection, org_id: str, sync_user_id: str) -> ConnectCode:
@@ -100,7 +110,7 @@ async def set_paused(connection: Connection, org_id: str, *, paused: bool) -> No
 
 async def listing(connection: Connection) -> list[OrgState]:
     """Return every org, by id."""
-    return [OrgState(**dict(row)) for row in await connection.fetch(_LIST)]
+    return [OrgState(**with_iso_times(row)) for row in await connection.fetch(_LIST)]
 
 
 async def resolve(connection: Connection, org_id: str | None) -> str:

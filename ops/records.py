@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 from msgspec import Raw
 
 from ops.errors import OpsError
-from pipeline.json_text import unmask
-from pipeline.objects import SObject, long_id
+from pipeline.json_text import decode_fields, mask, unmask
+from pipeline.objects import Operation, SObject, long_id
 
 if TYPE_CHECKING:
+    from pipeline.change import Fields, Value
     from pipeline.database import Connection
+
+# Fields that differ in every change, and what Apex adds to each record.
+_BOOKKEEPING: Final = {"LastModifiedDate", "LastModifiedById", "SystemModstamp", "attributes"}
 
 _READ_RECORD: Final = """
     SELECT deleted, fields FROM record WHERE org_id = $1 AND record_id = $2 AND object = $3"""
@@ -33,6 +37,14 @@ class RecordChange(msgspec.Struct, frozen=True):
     captured_at: int
     old: Raw
     new: Raw
+
+
+class FieldChange(NamedTuple):
+    """A field whose value a change replaced; None stands for an empty field."""
+
+    field: str
+    old: Value
+    new: Value
 
 
 class RecordState(msgspec.Struct, frozen=True):
@@ -76,6 +88,27 @@ async def show(
             for change in changes
         ],
     )
+
+
+def changed_fields(change: RecordChange) -> list[FieldChange]:
+    """Return the fields that a change replaced, those that every change replaces left out.
+
+    An insert replaces nothing with each field that is set. A delete or an undelete replaces none.
+    """
+    match Operation(change.operation):
+        case Operation.DELETE | Operation.UNDELETE:
+            return []
+        case Operation.INSERT | Operation.UPDATE:
+            old, new = _decoded(change.old), _decoded(change.new)
+            return [
+                FieldChange(field, old.get(field), new.get(field))
+                for field in {**new, **old}
+                if field not in _BOOKKEEPING and old.get(field) != new.get(field)
+            ]
+
+
+def _decoded(text: Raw) -> Fields:
+    return {} if bytes(text) == b"null" else decode_fields(mask(bytes(text)))
 
 
 def _raw(text: str | None) -> Raw:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from ops.errors import OpsError
+from ops.times import with_iso_times
 from rules import RuleSet, compile_rule, parse_rules, split_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipeline.database import Connection
+    from rules import Rule
 
 _LOCK_ORG: Final = "SELECT conditions::text FROM org WHERE org_id = $1 FOR UPDATE"
 _READ_NEWEST: Final = """
@@ -29,11 +31,11 @@ _WRITE_CONDITIONS: Final = """
     UPDATE org SET conditions = $2::jsonb, conditions_version = conditions_version + 1
     WHERE org_id = $1 AND conditions <> $2::jsonb"""
 _LIST: Final = """
-    SELECT DISTINCT ON (org_id, rule) org_id, rule, object, version, state, applied_at::text
+    SELECT DISTINCT ON (org_id, rule) org_id, rule, object, version, state, applied_at
     FROM rule WHERE ($1::text IS NULL OR org_id = $1)
     ORDER BY org_id, rule, version DESC"""
 _SHOW: Final = """
-    SELECT org_id, rule, object, version, state, applied_at::text, source
+    SELECT org_id, rule, object, version, state, applied_at, source
     FROM rule WHERE org_id = $1 AND rule = $2 AND ($3::integer IS NULL OR version = $3)
     ORDER BY version DESC LIMIT 1"""
 
@@ -48,7 +50,7 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class RuleRow(msgspec.Struct, frozen=True):
-    """A rule's newest version."""
+    """A rule's newest version; `applied_at` is RFC 3339."""
 
     org_id: str
     rule: str
@@ -75,20 +77,20 @@ async def apply(
         rules.RuleError: with every mistake of the first file that has any; nothing is applied.
         OpsError: two files hold rules of one name.
     """
-    parsed = [
-        (rule, document)
-        for name, text in texts
-        for rule, document in zip(parse_rules(text, name), split_documents(text), strict=True)
-    ]
-    names = [rule.name for rule, _ in parsed]
-    for name in names:
-        if names.count(name) > 1:
-            raise OpsError(f"two of the files hold a rule {name!r}")
+    parsed: dict[str, tuple[str, Rule, str]] = {}
+    for file, text in texts:
+        for rule, document in zip(parse_rules(text, file), split_documents(text), strict=True):
+            if parse_rules(document, file) != [rule]:
+                raise OpsError(f"{file}: rule {rule.name!r} reads differently by itself")
+            if rule.name in parsed:
+                first, _, _ = parsed[rule.name]
+                raise OpsError(f"two of the files hold a rule {rule.name!r}: {first} and {file}")
+            parsed[rule.name] = (file, rule, document)
     async with connection.transaction():
         await connection.execute(_LOCK_ORG, org_id)
         applied = [
             await _apply_one(connection, org_id, rule.name, rule.object.value, document)
-            for rule, document in parsed
+            for _, rule, document in parsed.values()
         ]
         await _write_conditions(connection, org_id)
     return applied
@@ -121,7 +123,7 @@ async def _write_conditions(connection: Connection, org_id: str) -> None:
 
 async def listing(connection: Connection, org_id: str | None) -> list[RuleRow]:
     """Return the newest version of every rule, of one org or of all."""
-    return [RuleRow(**dict(row)) for row in await connection.fetch(_LIST, org_id)]
+    return [RuleRow(**with_iso_times(row)) for row in await connection.fetch(_LIST, org_id)]
 
 
 async def show(connection: Connection, org_id: str, rule: str, version: int | None) -> RuleWhole:
@@ -134,4 +136,4 @@ async def show(connection: Connection, org_id: str, rule: str, version: int | No
     if row is None:
         which = f"rule {rule!r}" if version is None else f"version {version} of rule {rule!r}"
         raise OpsError(f"org {org_id} has no {which}: `penstock rules list`")
-    return RuleWhole(**dict(row))
+    return RuleWhole(**with_iso_times(row))

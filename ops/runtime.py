@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ops.database import connected
 from pipeline import json_text
-from pipeline.settings import require
+from pipeline.settings import SettingsError, require
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -50,7 +50,13 @@ class Runtime:
             SettingsError: one is misspelt, wrong or missing; names it.
         """
         settings = self.settings_of(self._environment())
-        require(settings, *required)
+        try:
+            require(settings, *required)
+        except SettingsError as error:
+            if str(error).startswith((BROKER_URL, DATABASE_URL)):
+                hint = "and no local stack runs in this folder: `make run` starts one"
+                raise SettingsError(f"{error}, {hint}") from None
+            raise
         return settings
 
     def settings_of(self, environment: Mapping[str, str]) -> Settings:

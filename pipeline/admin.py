@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Self
 
 import structlog
 from aiohttp import web
 from prometheus_client import generate_latest
+
+from pipeline.settings import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,8 +30,7 @@ class AdminServer:
         self._runner = web.AppRunner(self._app(), access_log=None)
 
     async def __aenter__(self) -> Self:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await listen(self._runner, self._host, self._port)
         log.info("admin_listening", address=self._runner.addresses[0])
         return self
 
@@ -56,3 +58,20 @@ class AdminServer:
             body=generate_latest(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
+
+
+async def listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:
+    """Serve on an address; return what can be stopped.
+
+    Raises:
+        SettingsError: nobody can listen there: the port is taken or the address is not ours.
+    """
+    await runner.setup()
+    site = web.TCPSite(runner, host, port, backlog=1024)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise SettingsError(f"cannot listen on {host}:{port}: {reason}") from error
+    return site

@@ -31,6 +31,7 @@ log = structlog.get_logger()
 CONNECT_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 2.0
 HEARTBEAT_S: Final = 10
+RECONNECT_S: Final = 0.1
 QUEUE_CHECK_S: Final = 5.0
 
 
@@ -74,6 +75,9 @@ async def keep_connected(
         if not stop.is_set():
             async with connection_to(url, name) as connection:
                 await session(connection)
+            # However often sessions end by themselves, the broker is not flooded with new ones.
+            if not stop.is_set():
+                await wait_or_stop(stop, RECONNECT_S)
 
     retry_lost = AsyncRetrying(
         retry=retry_if_exception_type((*CONNECTION_EXCEPTIONS, TimeoutError)),

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     INVALID_RECORD = "invalid_record"
     OUT_OF_WINDOW = "out_of_window"
     REFUSED_BY_DATABASE = "refused_by_database"
+    RULE_FAILED = "rule_failed"
     CRASHED_WORKER = "crashed_worker"
 
 
@@ -72,7 +73,4 @@ def classify(error: BaseException) -> Kind:
         sqlstate = str(error.sqlstate)
         blames_row = sqlstate.startswith((_DATA_EXCEPTION, _INTEGRITY_VIOLATION))
         return Kind.PERMANENT if blames_row and sqlstate != _CHECK_VIOLATION else Kind.TRANSIENT
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        # asyncpg itself could not encode an argument for its column.
-        return Kind.PERMANENT
     return Kind.TRANSIENT

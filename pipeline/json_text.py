@@ -33,6 +33,7 @@ _MASKED_CHARACTER: Final = re.compile("\x1a([0-9a-fA-F]{4})")
 _UNSTORABLE: Final = re.compile("[\x00\x1a\ud800-\udfff]")
 _STRING: Final = re.compile(rb'"[^"]*"')
 _NOT_SKELETON: Final = bytes(byte for byte in range(256) if byte not in b'"[]{}')
+_TOO_DEEP: Final = b"[" * (MAX_DEPTH + 1)
 _ONE_KIND_OF_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _SUBSTITUTE: Final = 0x1A
 _BACKSLASH: Final = ord("\\")
@@ -162,6 +163,8 @@ def is_too_deep(text: bytes) -> bool:
     if b'"' in brackets:
         # Some string has brackets in it: pair the quotes properly.
         brackets = _STRING.sub(b"", skeleton)
+    if _TOO_DEEP in brackets:
+        return True
     for _ in range(MAX_DEPTH):
         size = len(brackets)
         brackets = brackets.replace(b"[]", b"")

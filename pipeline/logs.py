@@ -23,7 +23,10 @@ def configure(log: Log, *, process: str) -> None:
     ]
     on_terminal = log.format == "console" or (log.format == "auto" and sys.stderr.isatty())
     renderer: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [
+            # Not the richer traceback: it shows local variables, and so secrets and records.
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        ]
         if on_terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

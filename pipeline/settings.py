@@ -7,7 +7,9 @@ underscores. A name that does not exist, or a value that does not fit, stops the
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, field
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PREFIX: Final = "PENSTOCK_"
+# Host and port; PostgreSQL takes several, and none for its own socket.
+_ADDRESSES: Final = re.compile(r"(?:(?:[^:,\[\]]*|\[[^\]]+\])(?::[0-9]+)?(?:,|$))*")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -55,7 +59,10 @@ class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     pool_size: Annotated[Positive, Meta(description="connections a process may open")] = 4
     retention_days: Annotated[
-        Positive, Meta(description="days of history kept; an older change is a dead letter")
+        Positive,
+        Meta(
+            description="age in days up to which a change is taken; an older one is a dead letter"
+        ),
     ] = 90
 
 
@@ -186,8 +193,25 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(
             f"{_variable(section, name)}: {_told(problem, section, name)}"
         ) from None
+    _check_url("broker", settings.broker.url, ("amqp://", "amqps://"))
+    _check_url("database", settings.database.url, ("postgresql://", "postgres://"))
     _check_together(settings)
     return settings
+
+
+def _check_url(section: str, url: Secret, schemes: tuple[str, ...]) -> None:
+    """Refuse a URL that no library could read, quoting nothing: it holds a password."""
+    if not url:
+        return
+    if not url.value.startswith(schemes):
+        raise SettingsError(
+            f"{_variable(section, 'url')}: does not begin with {' or '.join(schemes)}"
+        )
+    if not _ADDRESSES.fullmatch(urlsplit(url.value).netloc.rpartition("@")[2]):
+        raise SettingsError(
+            f"{_variable(section, 'url')}: no host or port where one belongs (is a # ? or / in the"
+            " password not percent-encoded?)"
+        )
 
 
 def _check_together(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import msgspec
 
@@ -35,6 +35,10 @@ class Operator(StrEnum):
     CHANGED = "changed"
     CHANGED_FROM = "changed_from"
     CHANGED_TO = "changed_to"
+
+
+# The names that sequences have in any product; an index row has room for far more.
+MAX_SEQUENCE_CHARACTERS: Final = 255
 
 
 class ReEnroll(StrEnum):
@@ -77,7 +81,9 @@ class AddToSequence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `variables` maps the sequence's variable names to fields of the record.
     """
 
-    sequence: Annotated[str, msgspec.Meta(min_length=1)] = msgspec.field(name="add_to_sequence")
+    sequence: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_SEQUENCE_CHARACTERS)] = (
+        msgspec.field(name="add_to_sequence")
+    )
     recipient: str
     variables: dict[str, str] = {}
     re_enroll: ReEnroll = ReEnroll.NEVER

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.objects import Operation, SObject
 from rules.clauses import ClauseReader
 from rules.mistakes import RuleError
-from rules.model import AddToSequence, ReEnroll, Rule
+from rules.model import MAX_SEQUENCE_CHARACTERS, AddToSequence, ReEnroll, Rule
 from rules.reading import Reading
 from rules.source import read_documents
 
@@ -116,6 +116,11 @@ def _read_action(reading: Reading, node: Node) -> Action | None:
         if _ADD_TO_SEQUENCE in entries
         else None
     )
+    if sequence is not None and len(sequence) > MAX_SEQUENCE_CHARACTERS:
+        reading.refuse(
+            entries[_ADD_TO_SEQUENCE].line,
+            f"a sequence's name has at most {MAX_SEQUENCE_CHARACTERS} characters",
+        )
     recipient = (
         reading.read_field(entries["recipient"], "'recipient'") if "recipient" in entries else None
     )

@@ -83,10 +83,11 @@ def split_documents(text: str) -> list[str]:
     begun = 0
     for event in _events(text):
         if isinstance(event, yaml.DocumentEndEvent) and event.end_mark is not None:
-            piece = text[begun : event.end_mark.index].strip().removeprefix("---\n").strip()
+            # To the letter: indentation and the ends of block texts mean something.
+            piece = text[begun : event.end_mark.index]
             begun = event.end_mark.index
             if read_documents(piece, "")[0]:
-                pieces.append(piece + "\n")
+                pieces.append(piece)
     return pieces
 
 

@@ -25,7 +25,7 @@ from tenacity import (
 )
 
 from pipeline import metrics, topology
-from pipeline.database import ping
+from pipeline.database import require_migrated
 from pipeline.errors import Kind, PoisonError, TransientError, classify
 from pipeline.lifecycle import first_of, wait_or_stop
 from workers.dead_letters import TooManyDeadLetters
@@ -159,7 +159,8 @@ class Consumer:
 
         async def probe() -> None:
             if not stop.is_set():
-                await ping(self._pool)
+                async with self._pool.acquire() as database:
+                    await require_migrated(database)
 
         await self._retrying(stop)(probe)
         self._hold_reason = None

@@ -74,7 +74,7 @@ class Streak:
         if length > self.LIMIT and len(org_ids) > 1:
             raise TooManyDeadLetters(
                 f"{length} changes in a row of {len(org_ids)} orgs cannot be processed;"
-                f" the last: {dead[-1].error}"
+                f" the last: {dead[-1].reason}"
             )
 
     def count(self, dead: Sequence[DeadLetter], *, change_count: int) -> None:

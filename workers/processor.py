@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pipeline.database import Connection, Pool
+    from rules import Match
     from workers.received import ReceivedChange
 
 _MAX_TRIES: Final = 3
 
 
 class Outcome(NamedTuple):
-    """What became of a batch: every change is one of the two, or was known already."""
+    """What became of a batch: those known already count as committed."""
 
     committed_count: int
     dead_count: int
@@ -37,6 +38,8 @@ class Processor:
         self._retention_days = retention_days
         self._rule_book = RuleBook()
         self._streak = Streak()
+        # Tries of the suspect changes under way; bounded by what a worker prefetches.
+        self._marked: dict[tuple[int, str, str, str], int] = {}
 
     async def process(self, changes: Iterable[ReceivedChange]) -> Outcome:
         """Commit a batch, in one transaction that holds its dead letters too.
@@ -64,19 +67,21 @@ class Processor:
         Raises:
             Exception: as `process`.
         """
-        async with self._pool.acquire() as connection:
-            tried_count = await tries.mark(connection, change)
-        if tried_count <= _MAX_TRIES:
-            try:
-                return await self.process([change])
-            finally:
-                # Also after an error: it was survived, and an outage is no crash.
-                async with self._pool.acquire() as connection:
-                    await tries.clear(connection, change)
+        # A try that this very process survived, such as an outage, is no crash: it marks once.
+        if change.key not in self._marked:
+            async with self._pool.acquire() as connection:
+                self._marked[change.key] = await tries.mark(connection, change)
+        if self._marked[change.key] <= _MAX_TRIES:
+            outcome = await self.process([change])
+            async with self._pool.acquire() as connection:
+                await tries.clear(connection, change)
+            del self._marked[change.key]
+            return outcome
         error = PermanentError(Reason.CRASHED_WORKER, f"{_MAX_TRIES} workers died on this change")
         async with self._pool.acquire() as connection, connection.transaction():
             await dead_letters.insert(connection, [DeadLetter.of(change, error)])
             await tries.clear(connection, change)
+        del self._marked[change.key]
         return Outcome(0, 1)
 
     async def _commit(
@@ -95,23 +100,39 @@ class Processor:
     async def _persist_narrowed(
         self, connection: Connection, batch: Sequence[ReceivedChange]
     ) -> list[DeadLetter]:
-        """Persist what can be, halving around what cannot; return the changes that stood alone."""
+        """Persist what can be, in one pass that locks in order; return what cannot."""
+        dead = await self._find_dead(connection, batch)
+        dead_keys = {letter.change.key for letter in dead}
+        await self._persist(connection, [one for one in batch if one.key not in dead_keys])
+        return dead
+
+    async def _find_dead(
+        self, connection: Connection, batch: Sequence[ReceivedChange]
+    ) -> list[DeadLetter]:
+        """Halve around what cannot be persisted until it stands alone.
+
+        Each trial is rolled back, and with it its locks: halves that kept theirs would take
+        tables and rows out of order and deadlock with other batches.
+        """
         if not batch:
             return []
+        trial = connection.transaction()
+        await trial.start()
         try:
-            async with connection.transaction():
-                await self._persist(connection, batch)
+            await self._persist(connection, batch)
         except Exception as error:
+            await trial.rollback()
             if classify(error) is not Kind.PERMANENT:
                 raise
             if len(batch) == 1:
                 return [DeadLetter.of(batch[0], error)]
         else:
+            await trial.rollback()
             return []
         middle = len(batch) // 2
         return [
-            *await self._persist_narrowed(connection, batch[:middle]),
-            *await self._persist_narrowed(connection, batch[middle:]),
+            *await self._find_dead(connection, batch[:middle]),
+            *await self._find_dead(connection, batch[middle:]),
         ]
 
     async def _persist(self, connection: Connection, batch: Sequence[ReceivedChange]) -> None:
@@ -124,8 +145,19 @@ class Processor:
         await self._rule_book.turn_to(epoch, connection)
         await fire(
             connection,
-            (Fired(change, match) for change in new for match in self._rule_book.evaluate(change)),
+            (Fired(change, match) for change in new for match in self._evaluate(change)),
         )
+
+    def _evaluate(self, change: ReceivedChange) -> list[Match]:
+        """Ask the rules. Nothing here waits for anything, so whatever fails is no outage."""
+        try:
+            return self._rule_book.evaluate(change)
+        except PermanentError:
+            raise
+        except Exception as error:
+            raise PermanentError(
+                Reason.RULE_FAILED, f"evaluating the rules failed: {type(error).__name__}"
+            ) from error
 
     def _split_by_time(
         self, batch: Iterable[ReceivedChange]

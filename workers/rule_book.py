@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rules import Match
     from workers.received import ReceivedChange
 
+    # (org, rule, version).
+    RuleKey = tuple[str, str, int]
+
 log = structlog.get_logger()
 
 _READ_EPOCH: Final = "SELECT epoch FROM rule_epoch"
@@ -30,6 +33,7 @@ class RuleBook:
 
     def __init__(self) -> None:
         self._epoch: int | None = None
+        self._compiled: Mapping[RuleKey, CompiledRule] = {}
         self._rules: Mapping[str, RuleSet] = {}
         self._sync_users: Mapping[str, str] = {}
 
@@ -44,18 +48,19 @@ class RuleBook:
             return
         # The epoch is read first: rules that change meanwhile are read again next time.
         held = await connection.fetchval(_READ_EPOCH)
-        compiled: defaultdict[str, list[CompiledRule]] = defaultdict(list)
+        # A version never changes: only what is new since the last epoch is compiled.
+        compiled: dict[RuleKey, CompiledRule] = {}
+        by_org: defaultdict[str, list[CompiledRule]] = defaultdict(list)
         for row in await connection.fetch(_READ_RULES):
-            try:
-                (rule,) = parse_rules(row["source"], f"rule {row['rule']} of org {row['org_id']}")
-            except RuleError as error:
-                raise TransientError(f"a rule cannot be read by this version: {error}") from error
-            compiled[row["org_id"]].append(compile_rule(rule, row["version"]))
-        self._rules = {org_id: RuleSet(rules) for org_id, rules in compiled.items()}
+            key = (row["org_id"], row["rule"], row["version"])
+            compiled[key] = self._compiled.get(key) or _compile(key, row["source"])
+            by_org[row["org_id"]].append(compiled[key])
+        self._compiled = compiled
+        self._rules = {org_id: RuleSet(rules) for org_id, rules in by_org.items()}
         rows = await connection.fetch(_READ_SYNC_USERS)
         self._sync_users = {row["org_id"]: row["sync_user_id"] for row in rows}
         self._epoch = held
-        log.info("rules_loaded", epoch=held, rule_count=sum(map(len, compiled.values())))
+        log.info("rules_loaded", epoch=held, rule_count=len(compiled))
 
     def evaluate(self, change: ReceivedChange) -> list[Match]:
         """Return the rules of the change's org that match it.
@@ -70,3 +75,12 @@ class RuleBook:
             return []
         by_sync_user = change.actor_id == self._sync_users.get(change.org_id)
         return rules.evaluate(change.decode(), by_sync_user=by_sync_user)
+
+
+def _compile(key: RuleKey, source: str) -> CompiledRule:
+    org_id, name, version = key
+    try:
+        (rule,) = parse_rules(source, f"rule {name} of org {org_id}")
+    except RuleError as error:
+        raise TransientError(f"a rule cannot be read by this version: {error}") from error
+    return compile_rule(rule, version)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ops import dead_letters, orgs
+from ops.commands import limit as limits
 from ops.dead_letters import DeadLetterRow, DeadLetterWhole
 from ops.runtime import (
     ROW_ID,
@@ -14,8 +15,10 @@ from ops.runtime import (
     pass_runtime,
     print_json,
     print_table,
+    printable,
     run,
 )
+from ops.times import iso
 from pipeline.errors import Reason
 
 
@@ -36,12 +39,13 @@ def list_(
     runtime: Runtime, org_id: str | None, reason: str | None, limit: int, *, json: bool
 ) -> None:
     """List dead letters, oldest first."""
-    rows = run(_list(runtime, org_id, reason, limit))
+    read = run(_list(runtime, org_id, reason, limits.one_more(limit)))
+    rows = limits.first(read, limit)
     if json:
         print_json(rows)
     else:
-        columns = ("id", "object", "record_id", "reason", "error", "attempts", "dead_at")
-        print_table(rows, columns, empty="no dead letters")
+        columns = ("id", "org_id", "object", "record_id", "reason", "error", "attempts", "dead_at")
+        print_table(rows, columns, empty=_none(org_id, reason))
 
 
 @dead.command()
@@ -55,9 +59,19 @@ def show(runtime: Runtime, dead_letter_id: int, *, json: bool) -> None:
         print_json(found)
         return
     for field in DeadLetterWhole.__struct_fields__:
+        value = getattr(found, field)
+        if field in {"captured_at", "received_at"}:
+            value = iso(value)
         if field != "original":
-            click.echo(f"{field}: {getattr(found, field)}")
+            click.echo(f"{field}: {printable(str(value))}")
     click.echo(f"original: {bytes(found.original).decode()}")
+
+
+def _none(org_id: str | None, reason: str | None) -> str:
+    told = "no dead letters"
+    if reason is not None:
+        told += f" with reason {reason}"
+    return told if org_id is None else f"{told} of org {org_id}"
 
 
 async def _list(

@@ -5,12 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from ops import orgs
 from ops.runtime import Runtime, as_json, pass_runtime, print_json, print_table, run
 
 if TYPE_CHECKING:
     from ops.orgs import ConnectCode, OrgState
+
+
+class OrgLine(msgspec.Struct, frozen=True):
+    """An org as a line of the table; a paused one shows whether it is connected, too."""
+
+    org_id: str
+    state: str
+    sync_user_id: str
+    instance_url: str | None
+    connected_at: str | None
+    code_open_until: str | None
 
 
 @click.group()
@@ -25,7 +37,9 @@ def org() -> None:
 @pass_runtime
 def add(runtime: Runtime, org_id: str, sync_user: str, *, json: bool) -> None:
     """Register an org; print the code that connects it, once."""
-    _print_code(run(_add(runtime, org_id, sync_user)), json=json)
+    code = run(_add(runtime, org_id, sync_user))
+    told = f"org {code.org_id} is registered. Connect code, shown only now, good for 24 h:"
+    _print_code(code, told, json=json)
 
 
 @org.command("list")
@@ -37,8 +51,9 @@ def list_(runtime: Runtime, *, json: bool) -> None:
     if json:
         print_json(rows)
     else:
-        columns = ("org_id", "state", "sync_user_id", "instance_url", "connected_at")
-        print_table(rows, columns, empty="no org is registered yet: `penstock org add`")
+        lines = [_line(row) for row in rows]
+        columns = OrgLine.__struct_fields__
+        print_table(lines, columns, empty="no org is registered yet: `penstock org add`")
 
 
 @org.command()
@@ -47,7 +62,12 @@ def list_(runtime: Runtime, *, json: bool) -> None:
 @pass_runtime
 def rotate(runtime: Runtime, org_id: str, *, json: bool) -> None:
     """Print a new connect code; the old secret stays good until the new one is first used."""
-    _print_code(run(_rotate(runtime, org_id)), json=json)
+    code = run(_rotate(runtime, org_id))
+    told = (
+        f"org {code.org_id} has a new connect code, shown only now, good for 24 h;"
+        " the old secret stays good until the new one is first used:"
+    )
+    _print_code(code, told, json=json)
 
 
 @org.command()
@@ -68,11 +88,23 @@ def resume(runtime: Runtime, org_id: str) -> None:
     click.echo(f"org {org_id} is no longer paused")
 
 
-def _print_code(code: ConnectCode, *, json: bool) -> None:
+def _line(row: OrgState) -> OrgLine:
+    connected = "connected" if row.connected else "not connected"
+    return OrgLine(
+        org_id=row.org_id,
+        state=row.state if row.state == connected else f"{row.state}, {connected}",
+        sync_user_id=row.sync_user_id,
+        instance_url=row.instance_url,
+        connected_at=row.connected_at,
+        code_open_until=row.connect_code_expires_at,
+    )
+
+
+def _print_code(code: ConnectCode, told: str, *, json: bool) -> None:
     if json:
         print_json(code)
         return
-    click.echo(f"org {code.org_id} is registered. Connect code, shown only now, good for 24 h:\n")
+    click.echo(f"{told}\n")
     click.echo(f"    {code.connect_code}\n")
     click.echo("Its Sync User shakes hands with it; `penstock org list` shows when that is done.")
 

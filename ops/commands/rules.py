@@ -36,7 +36,7 @@ def apply(runtime: Runtime, files: tuple[TextIO, ...], org_id: str | None, *, js
 
 
 @rules.command("list")
-@org_option
+@click.option("--org", "org_id", help="Only this org's. Default: every org's.")
 @as_json
 @pass_runtime
 def list_(runtime: Runtime, org_id: str | None, *, json: bool) -> None:
@@ -46,7 +46,9 @@ def list_(runtime: Runtime, org_id: str | None, *, json: bool) -> None:
         print_json(rows)
     else:
         columns = ("org_id", "rule", "object", "version", "state", "applied_at")
-        print_table(rows, columns, empty="no rule is applied yet: `penstock rules apply FILE`")
+        where = "" if org_id is None else f" to org {org_id}"
+        empty = f"no rule is applied{where} yet: `penstock rules apply FILE`"
+        print_table(rows, columns, empty=empty)
 
 
 @rules.command()

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.text import Text
 
+from ops.local.rehearsal import Told
 from pipeline.objects import SObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ops.local.rehearsal import Played, Told
+    from ops.explanation import Explanation
+    from ops.local.rehearsal import Played
     from ops.sample.capture import Record, RecordChange
 
 _PEOPLE: Final = (SObject.LEAD, SObject.CONTACT)
@@ -48,6 +50,10 @@ class Report:
             f"\n{enrolled_count} enrolments; {other_count} changes of other objects are in the"
             " history too."
         )
+
+    def enrolled(self, explanation: Explanation) -> None:
+        """Print one enrolment as it happens."""
+        self.console.print(_enrolled(Told(explanation, is_new=True)))
 
     def _change(
         self, sobject: str, operation: str, change: RecordChange, told: Sequence[Told]

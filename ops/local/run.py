@@ -18,6 +18,7 @@ from ops.local.processes import children, local_environment
 from ops.local.rehearsal import Rehearsal
 from ops.local.report import Report
 from ops.local.target import SampleTarget
+from ops.local.watch import tell_of_enrollments
 from ops.stack import LocalStack, Supervisor
 from pipeline.database import migrate
 
@@ -88,26 +89,32 @@ async def _run(runtime: Runtime, report: Report, *, once: bool, seed: int | None
             session,
             int(time.time()) if seed is None else seed,
         )
-        await _play(rehearsal, report)
+        shown_id = await _play(rehearsal, report)
         if not once:
-            _say_what_next(rehearsal, settings, report)
-            await asyncio.Event().wait()
+            _say_what_next(rehearsal, settings, report, shown_id)
+            await tell_of_enrollments(settings.database.url, report)
     report.say("Stopped; nothing is left running.")
 
 
-async def _play(rehearsal: Rehearsal, report: Report) -> None:
+async def _play(rehearsal: Rehearsal, report: Report) -> int:
+    """Play and report the story; return the id of an enrolment that it showed."""
     await rehearsal.connect()
     applied = await rehearsal.apply_rules()
     names = ", ".join(rule.rule for rule in applied)
     report.say(f"Sample org {rehearsal.org.org_id} (seed {rehearsal.org.seed}) is connected")
     report.say(f"Rules: {names}\n")
-    report.story(await rehearsal.play())
+    played = await rehearsal.play()
+    report.story(played)
+    shown = [
+        one.explanation.id for part in played for told in part.enrolled.values() for one in told
+    ]
+    return max(shown, default=1)
 
 
-def _say_what_next(rehearsal: Rehearsal, settings: Settings, report: Report) -> None:
+def _say_what_next(rehearsal: Rehearsal, settings: Settings, report: Report, shown_id: int) -> None:
     report.say("\nIt stays up until Ctrl-C. In another terminal, in this folder, try:\n")
     report.say("  .venv/bin/penstock enrollments list")
-    report.say("  .venv/bin/penstock explain 1")
+    report.say(f"  .venv/bin/penstock explain {shown_id}")
     report.say("  .venv/bin/penstock rules list\n")
-    report.say("or send a callout of your own, which enrols you:\n")
+    report.say("or send a callout of your own, which enrols you (needs curl) and shows up here:\n")
     report.say(callout_command(rehearsal.org.org_id, rehearsal.secret, settings.ingest.port))

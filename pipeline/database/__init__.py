@@ -1,8 +1,8 @@
 """PostgreSQL: the pool, the migrations and the partitions of the history."""
 
-from pipeline.database.migrate import migrate, pending_migrations
+from pipeline.database.migrate import migrate, pending_migrations, require_migrated
 from pipeline.database.partitions import ensure_partitions, window
-from pipeline.database.pool import DATABASE_ERRORS, Connection, Pool, open_pool, ping
+from pipeline.database.pool import DATABASE_ERRORS, Connection, Pool, open_pool
 
 __all__ = [
     "DATABASE_ERRORS",
@@ -12,6 +12,6 @@ __all__ = [
     "migrate",
     "open_pool",
     "pending_migrations",
-    "ping",
+    "require_migrated",
     "window",
 ]

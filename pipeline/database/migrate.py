@@ -6,6 +6,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from pipeline.database.partitions import ensure_partitions
+from pipeline.errors import TransientError
 
 if TYPE_CHECKING:
     from pipeline.database.pool import Connection
@@ -49,3 +50,16 @@ async def migrate(connection: Connection, *, retention_days: int, now_ms: int) -
             await connection.execute("INSERT INTO schema_migration (number) VALUES ($1)", number)
         await ensure_partitions(connection, retention_days=retention_days, now_ms=now_ms)
     return pending
+
+
+async def require_migrated(connection: Connection) -> None:
+    """Return when the database answers and is up to date.
+
+    Raises:
+        TransientError: it lacks migrations; says what to run.
+        Exception: it does not answer; `pipeline.errors.classify` tells what follows.
+    """
+    if pending := await pending_migrations(connection):
+        raise TransientError(
+            f"the database lacks {len(pending)} of Penstock's migrations: run `penstock migrate`"
+        )

@@ -55,12 +55,3 @@ async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await pool.close()
-
-
-async def ping(pool: Pool) -> None:
-    """Return when the database answers a query.
-
-    Raises:
-        Exception: it does not; `pipeline.errors.classify` tells what follows.
-    """
-    await pool.fetchval("SELECT 1")

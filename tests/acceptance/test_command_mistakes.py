@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MISTAKES: Final = (
     (("nonsense",), 2, "No such command"),
     (("record", "show", ORG_ID, "Case", LEAD_ID), 2, "'Case' is not one of 'account'"),
-    (("record", "show", ORG_ID, "Lead", LEAD_ID), 1, f"no change of Lead {LEAD_ID}"),
+    (("record", "show", ORG_ID, "Lead", LEAD_ID), 1, f"org {ORG_ID} is not registered"),
     (("org", "add", "nonsense", "--sync-user", SYNC_USER_ID), 2, "'nonsense' is not the id"),
     (("org", "add", ORG_ID), 2, "--sync-user"),
     (("org", "pause", OTHER_ORG_ID), 1, "is not registered"),
@@ -61,7 +61,7 @@ async def test_what_cannot_be_done_is_told_in_words(commands: PenstockProcesses)
             1,
             "PostgreSQL at 127.0.0.1:1 does not answer",
         ),
-        ("PENSTOCK_DATABASE__URL", "postgresql://u:hidden@host:port/x", 1, "does not answer"),
+        ("PENSTOCK_DATABASE__URL", "postgresql://u:hidden@host:port/x", 2, "no host or port"),
     ],
 )
 async def test_a_wrong_setting_is_named_and_no_secret_is_shown(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from ops.times import iso
 from pipeline.database import open_pool
 from pipeline.settings import Database, Secret
 from tests.changes import OTHER_ORG_ID, QUALIFIED_RULE, inserted, lead, received, updated
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ADD = ("org", "add", ORG_ID, "--sync-user", SYNC_USER_ID)
+ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 @pytest.fixture
@@ -46,15 +49,21 @@ async def test_orgs_are_added_listed_rotated_and_paused(commands: PenstockProces
     again = await commands.run("org", "add", ORG_ID[:15], "--sync-user", SYNC_USER_ID)
     assert again.returncode == 1
     assert "is registered already" in again.stderr
+    told = (await commands.run("org", "rotate", ORG_ID)).stdout.decode()
+    assert told.startswith(f"org {ORG_ID} has a new connect code, shown only now, good for 24 h;")
     rotated = (await commands.run("org", "rotate", ORG_ID, "--json")).json()
     assert rotated["connect_code"] != added["connect_code"]
     assert (await commands.run("org", "pause", ORG_ID)).returncode == 0
 
     (org,) = (await commands.run("org", "list", "--json")).json()
-    assert (org["org_id"], org["state"]) == (ORG_ID, "paused")
+    assert (org["org_id"], org["state"], org["connected"]) == (ORG_ID, "paused", False)
+    assert re.fullmatch(ISO, org["connect_code_expires_at"])
+    assert b"paused, not connected" in (await commands.run("org", "list")).stdout
     assert (await commands.run("org", "resume", ORG_ID)).returncode == 0
     listed = await commands.run("org", "list")
-    assert b"not connected" in listed.stdout
+    assert b" not connected" in listed.stdout
+    assert b"paused" not in listed.stdout
+    assert org["connect_code_expires_at"].encode() in listed.stdout
     assert b"whsec_" not in listed.stdout
 
 
@@ -72,8 +81,7 @@ async def test_rules_are_applied_all_or_none_and_every_version_stays(
     mistaken = QUALIFIED_RULE.replace("equals", "equal") + "---\n" + RULE.replace("nurture", "x")
     refused = await commands.run("rules", "apply", "-", stdin=mistaken)
     assert refused.returncode == 1
-    assert "stdin" in refused.stderr
-    assert ":4" in refused.stderr
+    assert re.match(r"\S*stdin\S*:4: ", refused.stderr)
     assert "equals" in refused.stderr
     rules.write_bytes(QUALIFIED_RULE.encode() + b"# \xff")
     unreadable = await commands.run("rules", "apply", str(rules))
@@ -83,6 +91,7 @@ async def test_rules_are_applied_all_or_none_and_every_version_stays(
     changed = QUALIFIED_RULE.replace("Qualified}", "Open}")
     assert (await commands.run("rules", "apply", "-", stdin=changed)).returncode == 0
     listed = (await commands.run("rules", "list", "--json")).json()
+    assert all(re.fullmatch(ISO, rule["applied_at"]) for rule in listed)
     wanted = ("rule", "object", "version", "state")
     assert [tuple(rule[key] for key in wanted) for rule in listed] == [
         ("hot-leads-to-nurture", "Lead", 1, "active"),
@@ -122,6 +131,20 @@ async def test_a_record_an_enrolment_and_its_explanation_are_shown(
     told = await commands.run(*show)
     assert told.returncode == 0, told.stderr
     assert b"Name: [bold] \\ud83d" in told.stdout
+    lines = told.stdout.decode().splitlines()
+    assert lines[-5:] == [
+        f"{iso(at + 1)} update (capture two)",
+        "  Worth: 1.10 → 12.50",
+        "  Status: (empty) → Qualified",
+        "  Email: (empty) → ana@example.com",
+        "  Name: (empty) → [bold] \\ud83d",
+    ]
+    cut = await commands.run(*show, "--limit", "1", "--json")
+    assert [change["capture_id"] for change in json.loads(cut.stdout)["changes"]] == ["two"]
+    assert cut.stderr == "more rows exist: --limit\n"
+    missing = await commands.run("record", "show", ORG_ID, "task", LEAD_ID)
+    assert (missing.returncode, missing.stdout) == (1, b"")
+    assert f"no change of Task {LEAD_ID}" in missing.stderr
 
     (enrollment,) = (await commands.run("enrollments", "list", "--json")).json()
     expected: dict[str, Any] = {
@@ -135,9 +158,12 @@ async def test_a_record_an_enrolment_and_its_explanation_are_shown(
         "record_id": LEAD_ID,
     }
     assert enrollment | expected == enrollment
-    assert b"ana@example.com" in (await commands.run("enrollments", "list")).stdout
-    other = await commands.run("enrollments", "list", "--sequence", "welcome")
-    assert other.stdout == b"no one is enrolled yet\n"
+    assert re.fullmatch(ISO, enrollment["enrolled_at"])
+    told = await commands.run("enrollments", "list")
+    for shown in (ORG_ID, "ana@example.com", enrollment["enrolled_at"]):
+        assert shown.encode() in told.stdout
+    other = await commands.run("enrollments", "list", "--sequence", "[red]")
+    assert other.stdout == b"nobody is in sequence '[red]'\n"
 
     explained = (await commands.run("explain", "1", "--json")).json()
     assert (explained["rule"], explained["rule_version"]) == ("qualified-to-nurture", 1)
@@ -146,10 +172,16 @@ async def test_a_record_an_enrolment_and_its_explanation_are_shown(
     assert condition["evidence"]["old"] is None
     stages = [stage["stage"] for stage in explained["stages"]]
     assert stages[:2] == ["captured in Salesforce", "received by ingest"]
-    assert b"Status 'Qualified' equals 'Qualified'" in (await commands.run("explain", "1")).stdout
+    assert condition["negated"] is False
+    told = await commands.run("explain", "1")
+    assert told.stdout.startswith(b"ana@example.com will enter sequence 'nurture' (the target")
+    assert b"Status 'Qualified' equals 'Qualified'" in told.stdout
+    assert b"not delivered yet, 0 attempts" in told.stdout
+    assert iso(at + 1).encode() in told.stdout
 
 
 async def test_dead_letters_are_listed_and_shown(commands: PenstockProcesses) -> None:
+    await commands.run(*ADD)
     assert (await commands.run("dead", "list", "--json")).json() == []
     await process(commands, inserted(lead(Name="[red]"), captured_at=1))
 
@@ -159,9 +191,18 @@ async def test_dead_letters_are_listed_and_shown(commands: PenstockProcesses) ->
     assert dead["error"].startswith("captured_at 1 is before the window")
     none = await commands.run("dead", "list", "--reason", "invalid_record", "--json")
     assert none.json() == []
+    none = await commands.run("dead", "list", "--reason", "invalid_record", "--org", ORG_ID)
+    assert none.stdout.decode() == f"no dead letters with reason invalid_record of org {ORG_ID}\n"
+    assert re.fullmatch(ISO, dead["dead_at"])
+    told = await commands.run("dead", "list")
+    assert ORG_ID.encode() in told.stdout
+    assert dead["dead_at"].encode() in told.stdout
     shown = (await commands.run("dead", "show", "1", "--json")).json()
     assert shown["original"]["changes"] == [{"old": None, "new": lead(Name="[red]")}]
-    assert b'"Name":"[red]"' in (await commands.run("dead", "show", "1")).stdout
+    assert shown["captured_at"] == 1
+    told = await commands.run("dead", "show", "1")
+    assert b'"Name":"[red]"' in told.stdout
+    assert b"captured_at: 1970-01-01T00:00:00.001Z\n" in told.stdout
 
 
 async def test_with_several_orgs_rules_need_to_know_which(commands: PenstockProcesses) -> None:
@@ -172,5 +213,7 @@ async def test_with_several_orgs_rules_need_to_know_which(commands: PenstockProc
     assert "2 orgs are registered: say which with --org" in unclear.stderr
     applied = await commands.run("rules", "apply", "-", "--org", OTHER_ORG_ID[:15], stdin=RULE)
     assert applied.returncode == 0
+    none = await commands.run("rules", "list", "--org", ORG_ID)
+    assert none.stdout.startswith(f"no rule is applied to org {ORG_ID} yet".encode())
     (rule,) = (await commands.run("rules", "list", "--json")).json()
     assert rule["org_id"] == OTHER_ORG_ID

@@ -25,4 +25,4 @@ def test_the_callout_in_the_documents_is_one_that_ingest_accepts() -> None:
 def test_the_rule_in_the_readme_is_one_that_can_be_applied() -> None:
     (example,) = _blocks("README.md", "yaml")
     (rule,) = parse_rules(example, "README.md")
-    assert rule.name == "hot-leads-to-nurture"
+    assert rule.name == "my-hot-leads"

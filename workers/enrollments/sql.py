@@ -13,7 +13,7 @@ WRITE_FIRINGS: Final = """
     ON CONFLICT (org_id, transaction_id, record_id, rule) DO UPDATE
     SET rule_version = excluded.rule_version, captured_at = excluded.captured_at,
         sequence = excluded.sequence, capture_id = excluded.capture_id,
-        evidence = excluded.evidence
+        evidence = excluded.evidence, fired_at = clock_timestamp()
     WHERE (excluded.captured_at, excluded.sequence, excluded.capture_id)
         < (stored.captured_at, stored.sequence, stored.capture_id)
     RETURNING firing_id, org_id, transaction_id, record_id, rule, (xmax <> 0) AS replaced"""
@@ -58,7 +58,12 @@ UPDATE_ENROLLMENTS: Final = """
             ELSE 'pending'
         END,
         generation = folded.generation, firing_id = folded.firing_id,
-        variables = folded.variables
+        variables = folded.variables,
+        enrolled_at = CASE
+            WHEN folded.firing_id IS DISTINCT FROM enrollment.firing_id
+              OR folded.generation <> enrollment.generation THEN clock_timestamp()
+            ELSE enrolled_at
+        END
     FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::jsonb[], $5::text[])
         AS folded (enrollment_id, generation, firing_id, variables, idempotency_key)
     LEFT JOIN outbox USING (idempotency_key)

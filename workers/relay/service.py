@@ -13,7 +13,7 @@ from yarl import URL
 
 from pipeline import metrics
 from pipeline.admin import AdminServer
-from pipeline.database import open_pool
+from pipeline.database import open_pool, require_migrated
 from pipeline.errors import Kind, classify
 from pipeline.lifecycle import run_until_stopped, wait_or_stop
 from pipeline.settings import SettingsError
@@ -57,13 +57,16 @@ class Relay:
         pause_s = 0.0
         while not await wait_or_stop(stop, pause_s):
             try:
+                if self._problem is not None:
+                    async with self._pool.acquire() as database:
+                        await require_migrated(database)
                 claimed_count = await self.step()
                 pause_s = 0.0 if claimed_count else self._settings.poll_s
                 self._problem = None
             except Exception as error:
                 if classify(error) is not Kind.TRANSIENT:
                     raise
-                self._problem = f"the database is away: {error!r}"
+                self._problem = f"holding: {error!r}"
                 log.warning("relay_held", error=repr(error))
                 pause_s = _DATABASE_RETRY_S
 

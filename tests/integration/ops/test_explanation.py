@@ -14,7 +14,16 @@ from ops.explanation import explain_enrollment
 from pipeline.database import open_pool
 from pipeline.objects import SObject
 from pipeline.settings import Database, Secret
-from tests.changes import OTHER_ORG_ID, QUALIFIED_RULE, add_org, inserted, lead, received, updated
+from tests.changes import (
+    OTHER_ORG_ID,
+    QUALIFIED_RULE,
+    add_org,
+    apply_rules,
+    inserted,
+    lead,
+    received,
+    updated,
+)
 from tests.salesforce import LEAD_ID, ORG_ID, now_ms
 from workers.processor import Processor
 from workers.relay import outbox
@@ -77,6 +86,22 @@ async def test_without_history_an_enrolment_is_still_explained(
     assert all(stage.since_received_ms is None for stage in told.stages)
     with pytest.raises(OpsError, match="there is no enrolment 2"):
         await explain_enrollment(connection, 2)
+
+
+async def test_a_condition_that_decided_by_not_holding_is_marked(
+    connection: Connection, pool: Pool
+) -> None:
+    rule = QUALIFIED_RULE.replace(
+        "when: [{field: Status, equals: Qualified}]",
+        "when: [{not: {field: Status, equals: Open}}, {field: Status, is_set: true}]",
+    )
+    await apply_rules(pool, ORG_ID, rule)
+    await process(pool, inserted(lead()))
+    told = await explain_enrollment(connection, 1)
+    assert [(condition.reads, condition.negated) for condition in told.conditions] == [
+        ("Status 'Qualified' does not equal 'Open'", True),
+        ("Status is set, to 'Qualified'", False),
+    ]
 
 
 async def test_listings_keep_orgs_and_limits_apart(connection: Connection, pool: Pool) -> None:

@@ -34,6 +34,18 @@ async def test_an_org_is_found_by_either_form_of_its_id(connection: Connection) 
     )
 
 
+async def test_a_connect_code_is_listed_while_it_is_open(connection: Connection) -> None:
+    async def listed() -> tuple[bool, str | None]:
+        (org,) = await orgs.listing(connection)
+        return org.connected, org.connect_code_expires_at
+
+    await orgs.add(connection, ORG_ID, SYNC_USER_ID)
+    await connection.execute("UPDATE org SET connect_code_expires_at = '2100-01-02T03:04:05.678Z'")
+    assert await listed() == (False, "2100-01-02T03:04:05.678Z")
+    await connection.execute("UPDATE org SET connect_code_expires_at = now()")
+    assert await listed() == (False, None)
+
+
 @pytest.mark.parametrize(
     ("org_id", "user_id"),
     [("00D", SYNC_USER_ID), (SYNC_USER_ID, SYNC_USER_ID), (ORG_ID, ORG_ID), (ORG_ID, "005!")],
@@ -58,7 +70,8 @@ async def test_a_code_is_good_for_a_day_and_an_org_in_use_keeps_its_secret(
     assert tuple(row) == ("in use", second.connect_code, None, 24)
 
     await orgs.set_paused(connection, ORG_ID, paused=True)
-    assert (await orgs.listing(connection))[0].state == "paused"
+    (paused,) = await orgs.listing(connection)
+    assert (paused.state, paused.connected) == ("paused", True)
     await orgs.set_paused(connection, ORG_ID, paused=False)
     assert (await orgs.listing(connection))[0].state == "connected"
     with pytest.raises(OpsError, match="is not registered"):

@@ -61,8 +61,8 @@ async def test_each_change_of_a_rule_is_a_version_and_one_is_active(connection: 
 async def test_a_mistake_anywhere_applies_nothing(connection: Connection) -> None:
     with pytest.raises(RuleError, match=r"1\.yaml"):
         await apply(connection, QUALIFIED_RULE, RULE.replace("equals", "resembles"))
-    with pytest.raises(OpsError, match="two of the files hold a rule 'qualified-to-nurture'"):
-        await apply(connection, QUALIFIED_RULE, OPEN_RULE)
+    with pytest.raises(OpsError, match=r"a rule 'qualified-to-nurture': 0\.yaml and 2\.yaml"):
+        await apply(connection, QUALIFIED_RULE, RULE, OPEN_RULE)
     assert await rule_store.listing(connection, None) == []
 
 

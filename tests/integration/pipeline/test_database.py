@@ -14,7 +14,6 @@ from pipeline.database import (
     migrate,
     open_pool,
     pending_migrations,
-    ping,
     window,
 )
 from pipeline.database.partitions import DAY_MS, WEEK_MS
@@ -120,7 +119,7 @@ async def test_a_pool_opens_without_a_database_and_says_what_lacks(database_url:
     nowhere = Database(url=Secret(database_at(database_url, "no_such_database")))
     async with open_pool(nowhere, "test") as pool:
         with pytest.raises(asyncpg.InvalidCatalogNameError) as missing:
-            await ping(pool)
+            await pool.fetchval("SELECT 1")
         assert classify(missing.value) is Kind.TRANSIENT
 
 
@@ -135,7 +134,7 @@ async def test_a_pool_opens_no_more_connections_than_it_may(database_url: str) -
 
 async def test_a_pool_goes_on_after_the_database_cut_it_off(database_url: str) -> None:
     async with open_pool(Database(url=Secret(database_url)), "cut off") as pool:
-        await ping(pool)
+        await pool.fetchval("SELECT 1")
         async with connected(database_url) as connection:
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -150,7 +149,7 @@ async def test_a_pool_goes_on_after_the_database_cut_it_off(database_url: str) -
 
 async def answers(pool: Pool, failures: list[BaseException]) -> bool:
     try:
-        await ping(pool)
+        await pool.fetchval("SELECT 1")
     except DATABASE_ERRORS as error:
         failures.append(error)
         return False

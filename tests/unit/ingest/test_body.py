@@ -203,7 +203,7 @@ async def test_a_body_that_never_ends_is_given_up() -> None:
     in_flight = InFlight(LIMIT_BYTES)
     with pytest.raises(Problem) as problem:
         await received(Arriving([b"{"], ends=False), timeout_s=0.01, in_flight=in_flight)
-    assert problem.value.status == 408
+    assert problem.value.status == 503
     assert in_flight.held_bytes == 0
 
 

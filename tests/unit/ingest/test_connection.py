@@ -184,7 +184,7 @@ async def test_a_database_that_is_away_is_no_error_of_ours(error: Exception) -> 
     rotating = org(secret=SECRET, next_secret=NEXT_SECRET)
     rotation = SecretRotation(Known(rotating), cast("Pool", Database(error)))
     rotation.next_secret_used(rotating)
-    await rotation.drain()
+    await rotation.drain(5)
 
 
 async def test_the_first_use_of_a_new_secret_is_written_once_and_retires_the_old_one_here() -> None:
@@ -196,5 +196,5 @@ async def test_the_first_use_of_a_new_secret_is_written_once_and_retires_the_old
     promoted = registry.get(ORG_ID)
     assert promoted is not None
     assert promoted.keys == (key_of(NEXT_SECRET),)
-    await rotation.drain()
+    await rotation.drain(5)
     assert [statement[1:] for statement in database.statements] == [(ORG_ID, NEXT_SECRET)]

@@ -11,9 +11,26 @@ from ops.__main__ import COMMANDS, Penstock, cli
 from ops.errors import OpsError, WrongUsage
 from ops.stack import StackError
 from pipeline.settings import SettingsError
+from rules import Mistake, RuleError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def failing(error: Exception) -> Penstock:
+    """Return a command line whose every command fails."""
+
+    class Failing(Penstock):
+        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+            del ctx
+
+            @click.command(cmd_name)
+            def fail() -> None:
+                raise error
+
+            return fail
+
+    return Failing()
 
 
 @pytest.mark.parametrize(
@@ -28,18 +45,15 @@ if TYPE_CHECKING:
 def test_an_error_that_a_person_can_act_on_is_one_sentence(
     error: Exception, exit_code: int
 ) -> None:
-    class Failing(Penstock):
-        def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-            del ctx
+    result = CliRunner().invoke(failing(error), ["anything"])
+    assert (result.exit_code, result.stderr) == (exit_code, "Error: it cannot\n")
 
-            @click.command(cmd_name)
-            def fail() -> None:
-                raise error
 
-            return fail
-
-    result = CliRunner().invoke(Failing(), ["anything"])
-    assert (result.exit_code, result.output) == (exit_code, "Error: it cannot\n")
+def test_mistakes_in_rules_are_told_each_on_a_line_that_starts_with_its_place() -> None:
+    error = RuleError([Mistake("a.yaml", 7, "no"), Mistake("a.yaml", 2, "never")])
+    result = CliRunner().invoke(failing(error), ["anything"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "a.yaml:2: never\na.yaml:7: no\n"
 
 
 def test_every_command_can_be_imported_and_says_what_it_does() -> None:

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from rules.mistakes import RuleError
 from rules.parse import parse_rules
-from rules.source import MAX_DEPTH, MAX_TEXT_CHARACTERS, Content, Node, read_documents
+from rules.source import (
+    MAX_DEPTH,
+    MAX_TEXT_CHARACTERS,
+    Content,
+    Node,
+    read_documents,
+    split_documents,
+)
 
 
 def plain(node: Node) -> object:
@@ -136,3 +143,38 @@ def test_no_text_fails_otherwise_than_with_mistakes(text: str) -> None:
         return
     assert mistakes
     assert all(str(mistake).encode() for mistake in mistakes)
+
+
+INDENTED = """
+  rule: a
+  object: Lead
+  on: [insert]
+  then:
+    - {add_to_sequence: nurture, recipient: Email}
+"""
+BLOCK = """rule: b
+object: Lead
+on: [insert]
+then:
+  - recipient: Email
+    add_to_sequence: |+
+      kept to its end
+
+"""
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        (INDENTED,),
+        (BLOCK,),
+        (INDENTED, BLOCK),
+        (BLOCK, INDENTED),
+        ("# a comment\n", INDENTED),
+        (BLOCK, "", "# nothing\n"),
+    ],
+)
+def test_a_document_that_is_split_off_is_the_rule_that_was_read(texts: tuple[str, ...]) -> None:
+    text = "---\n".join(texts)
+    rules = parse_rules(text, "f")
+    assert [parse_rules(piece, "f") for piece in split_documents(text)] == [[r] for r in rules]

@@ -187,7 +187,7 @@ async def test_a_relay_waits_for_a_database_that_is_away(
     stop = asyncio.Event()
     running = asyncio.create_task(relay.run(stop))
     deadline = time.monotonic() + 10
-    while "database" not in (relay.problem() or ""):
+    while "holding" not in (relay.problem() or ""):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
 
