@@ -48,6 +48,10 @@ class ConnectCode(msgspec.Struct, frozen=True):
     org_id: str
     connect_code: str
 
+    def __repr__(self) -> str:
+        """Show no code."""
+        return f"ConnectCode({self.org_id})"
+
 
 class OrgState(msgspec.Struct, frozen=True):
     """An org as a listing shows it; times are RFC 3339.

@@ -65,6 +65,25 @@ class Running:
         except TimeoutError:
             raise AssertionError(f"{self.name} did not become ready:\n{self.log}") from None
 
+    async def until_told(self, session: aiohttp.ClientSession, words: str) -> None:
+        """Return once `/readyz` says that the process is not ready, in these words."""
+        told = ""
+        try:
+            async with asyncio.timeout(_READY_TIMEOUT_S):
+                while words not in told:
+                    assert self._process.returncode is None, f"{self.name} ended:\n{self.log}"
+                    await asyncio.sleep(_POLL_S)
+                    told = await self._problems(session)
+        except TimeoutError:
+            raise AssertionError(f"{self.name} says {told!r}, not {words!r}") from None
+
+    async def _problems(self, session: aiohttp.ClientSession) -> str:
+        try:
+            async with session.get(f"{self.admin_url}/readyz") as response:
+                return "" if response.ok else await response.text()
+        except aiohttp.ClientError:
+            return ""
+
     async def _is_ready(self, session: aiohttp.ClientSession) -> bool:
         try:
             async with session.get(f"{self.admin_url}/readyz") as response:
@@ -122,6 +141,14 @@ class PenstockProcesses:
     async def _start(
         self, command: str, section: str, settings: Mapping[str, str], *options: str
     ) -> Running:
+        running = await self.launch(command, section, settings, *options)
+        await running.ready(self.session)
+        return running
+
+    async def launch(
+        self, command: str, section: str, settings: Mapping[str, str], *options: str
+    ) -> Running:
+        """Start a process with its section's admin port on a free one, and wait for nothing."""
         admin_port = free_port()
         log_path = self._folder / f"{command}-{len(self._started)}.log"
         environment = {
@@ -135,7 +162,6 @@ class PenstockProcesses:
             )
         running = Running(command, process, log_path, admin_port)
         self._started.append(running)
-        await running.ready(self.session)
         return running
 
     async def run(self, *arguments: str, stdin: str = "") -> Result:

@@ -67,12 +67,20 @@ class Processor:
         Raises:
             Exception: as `process`.
         """
-        # A try that this very process survived, such as an outage, is no crash: it marks once.
+        # A try that this very process survived, such as an outage, is no crash: one mark at a time.
         if change.key not in self._marked:
             async with self._pool.acquire() as connection:
                 self._marked[change.key] = await tries.mark(connection, change)
         if self._marked[change.key] <= _MAX_TRIES:
-            outcome = await self.process([change])
+            try:
+                outcome = await self.process([change])
+            except Exception:
+                # Another worker may try next: for it, too, this was no crash. If the mark cannot
+                # be taken back now, it stays ours and is not made twice.
+                async with self._pool.acquire() as connection:
+                    await tries.take_back(connection, change)
+                del self._marked[change.key]
+                raise
             async with self._pool.acquire() as connection:
                 await tries.clear(connection, change)
             del self._marked[change.key]

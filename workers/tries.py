@@ -13,6 +13,9 @@ _MARK: Final = """
     ON CONFLICT (org_id, capture_id, record_id) DO UPDATE
     SET tries = stored.tries + 1, tried_at = now()
     RETURNING tries"""
+_TAKE_BACK: Final = """
+    UPDATE delivery_try SET tries = tries - 1
+    WHERE org_id = $1 AND capture_id = $2 AND record_id = $3"""
 _CLEAR: Final = """
     DELETE FROM delivery_try WHERE org_id = $1 AND capture_id = $2 AND record_id = $3"""
 
@@ -23,6 +26,11 @@ async def mark(connection: Connection, change: ReceivedChange) -> int:
         _MARK, change.org_id, change.capture_id, change.record_id
     )
     return tried_count
+
+
+async def take_back(connection: Connection, change: ReceivedChange) -> None:
+    """Uncount one's own try of a change that failed and was survived; others' marks stay."""
+    await connection.execute(_TAKE_BACK, change.org_id, change.capture_id, change.record_id)
 
 
 async def clear(connection: Connection, change: ReceivedChange) -> None:

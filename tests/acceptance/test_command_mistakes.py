@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from pipeline.signing import new_secret
 from tests.changes import OTHER_ORG_ID
 from tests.processes import PenstockProcesses
 from tests.salesforce import LEAD_ID, ORG_ID, SYNC_USER_ID
@@ -91,3 +93,44 @@ async def test_the_help_names_every_command(commands: PenstockProcesses) -> None
     told = (await commands.run("--help")).stdout.decode()
     for name in ("up", "ingest", "worker", "relay", "migrate", "org", "rules", "record", "dead"):
         assert f"\n  {name} " in told
+
+
+@pytest.mark.parametrize("taken", ["PORT", "ADMIN_PORT"])
+async def test_an_ingest_whose_port_is_taken_names_the_address(tmp_path: Path, taken: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        environment = {
+            # Nobody is asked before the ports are open.
+            "PENSTOCK_BROKER__URL": "amqp://127.0.0.1:1",
+            "PENSTOCK_DATABASE__URL": "postgresql://127.0.0.1:1/penstock",
+            "PENSTOCK_LOG__LEVEL": "error",
+            "PENSTOCK_INGEST__PORT": "0",
+            "PENSTOCK_INGEST__ADMIN_PORT": "0",
+            f"PENSTOCK_INGEST__{taken}": str(port),
+        }
+        async with PenstockProcesses(environment, tmp_path) as commands:
+            result = await commands.run("ingest")
+    assert result.returncode == 2
+    told = f"Error: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert result.stderr == told
+
+
+async def test_processes_on_a_database_that_was_not_migrated_wait_for_it(
+    penstock: PenstockProcesses,
+) -> None:
+    await penstock.fetch("DROP SCHEMA public CASCADE")
+    await penstock.fetch("CREATE SCHEMA public")
+    webhook = {
+        "PENSTOCK_RELAY__WEBHOOK_URL": "http://127.0.0.1:1",
+        "PENSTOCK_RELAY__WEBHOOK_SECRET": new_secret(),
+    }
+    waiting = (
+        await penstock.launch("worker", "WORKER", {}),
+        await penstock.launch("relay", "RELAY", webhook),
+    )
+    for process in waiting:
+        await process.until_told(penstock.session, "run `penstock migrate`")
+
+    assert (await penstock.run("migrate")).returncode == 0
+    for process in waiting:
+        await process.ready(penstock.session)

@@ -12,9 +12,12 @@ import pytest
 from tests.changes import QUALIFIED_RULE, add_org, inserted, lead, received, record_ids, updated
 from tests.salesforce import ORG_ID, callout, now_ms
 from workers.processor import Outcome, Processor
+from workers.rule_book import RuleBook
 
 if TYPE_CHECKING:
     from pipeline.database import Connection, Pool
+    from rules import Match
+    from workers.received import ReceivedChange
 
 COUNTS = """
     SELECT (SELECT count(*) FROM change), (SELECT count(*) FROM record),
@@ -131,3 +134,26 @@ async def test_a_batch_takes_as_many_statements_whatever_its_size(database_url: 
     # The first one reads the rules, too.
     assert taken[1] == taken[2] == taken[3] < taken[0]
     assert taken[1] < 20
+
+
+async def test_a_rule_that_fails_on_one_change_makes_that_one_dead(
+    pool: Pool, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_org(pool, ORG_ID, QUALIFIED_RULE)
+    ids = list(islice(record_ids(), 5))
+    evaluate = RuleBook.evaluate
+
+    def fail_on_one(book: RuleBook, change: ReceivedChange) -> list[Match]:
+        if change.record_id == ids[2]:
+            raise RecursionError("of ana@example.com")
+        return evaluate(book, change)
+
+    monkeypatch.setattr(RuleBook, "evaluate", fail_on_one)
+    batch = received(*(inserted(lead(Id=record_id)) for record_id in ids))
+
+    assert await processor.process(batch) == Outcome(4, 1)
+    row = await pool.fetchrow("SELECT record_id, reason, error FROM dead_letter")
+    assert row is not None
+    assert tuple(row) == (ids[2], "rule_failed", "evaluating the rules failed: RecursionError")
+    committed = await pool.fetch("SELECT record_id FROM firing ORDER BY record_id")
+    assert [row["record_id"] for row in committed] == [*ids[:2], *ids[3:]]

@@ -9,11 +9,10 @@ import pytest
 
 from tests.changes import inserted, lead, received
 from workers import tries
-from workers.processor import Outcome
+from workers.processor import Outcome, Processor
 
 if TYPE_CHECKING:
     from pipeline.database import Pool
-    from workers.processor import Processor
     from workers.received import ReceivedChange
 
 TRIES = "SELECT count(*) FROM delivery_try"
@@ -71,4 +70,41 @@ async def test_an_outage_that_meets_a_suspect_is_no_crash(pool: Pool, processor:
     await pool.execute("ALTER TABLE moved RENAME TO change")
 
     assert await processor.process_suspect(change) == Outcome(1, 0)
+    assert await pool.fetchval("SELECT count(*) FROM dead_letter") == 0
+
+
+@pytest.mark.parametrize(
+    "places", [["dead_letters.insert"], ["dead_letters.insert", "tries.take_back"], ["tries.clear"]]
+)
+async def test_an_outage_at_any_step_of_a_suspect_is_no_crash(
+    pool: Pool, processor: Processor, monkeypatch: pytest.MonkeyPatch, places: list[str]
+) -> None:
+    async def away(*_: object) -> None:
+        raise ConnectionRefusedError("the database is away")
+
+    (change,) = received(inserted(lead()))
+    with monkeypatch.context() as outage:
+        for place in places:
+            outage.setattr(f"workers.processor.{place}", away)
+        for _ in range(5):
+            with pytest.raises(ConnectionRefusedError):
+                await processor.process_suspect(change)
+
+    assert await pool.fetchval("SELECT tries FROM delivery_try") <= 1
+    assert await processor.process_suspect(change) == Outcome(1, 0)
+    assert await pool.fetchval("SELECT count(*) FROM change") == 1
+    assert await pool.fetchval("SELECT count(*) FROM dead_letter") == 0
+    assert await pool.fetchval(TRIES) == 0
+
+
+async def test_an_outage_that_outlasts_several_workers_is_no_crash(pool: Pool) -> None:
+    (change,) = received(inserted(lead()))
+    await pool.execute("ALTER TABLE change RENAME TO moved")
+    for _ in range(5):
+        # Each held for as long as it may, gave the delivery back and ended in good order.
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await Processor(pool, retention_days=90).process_suspect(change)
+    await pool.execute("ALTER TABLE moved RENAME TO change")
+
+    assert await Processor(pool, retention_days=90).process_suspect(change) == Outcome(1, 0)
     assert await pool.fetchval("SELECT count(*) FROM dead_letter") == 0

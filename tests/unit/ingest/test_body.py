@@ -216,3 +216,23 @@ async def test_a_body_that_breaks_off_is_the_senders_fault(error: Exception) -> 
         await received(Arriving([b"{"], broken_by=error), in_flight=in_flight)
     assert problem.value.status == 400
     assert in_flight.held_bytes == 0
+
+
+async def test_a_gzip_body_that_stalls_holds_only_what_was_sent() -> None:
+    body = gzip.compress(b"\0" * LIMIT_BYTES)
+    sent = body[:-1]
+    most_held_bytes = 0
+
+    class Watched(InFlight):
+        def count(self, size_bytes: int) -> None:
+            nonlocal most_held_bytes
+            super().count(size_bytes)
+            most_held_bytes = max(most_held_bytes, self.held_bytes)
+
+    stalling = Arriving([sent[:10], sent[10:]], ends=False)
+    in_flight = Watched(10 * LIMIT_BYTES)
+    with pytest.raises(Problem) as problem:
+        await received(stalling, GZIP, timeout_s=0.01, in_flight=in_flight)
+    assert problem.value.status == 503
+    assert most_held_bytes == len(sent) < LIMIT_BYTES
+    assert in_flight.held_bytes == 0

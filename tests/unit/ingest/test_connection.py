@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from ingest.admission import InFlight
-from ingest.connection import ConnectionHandler, SecretRotation
+from ingest.connection import ConnectionHandler, HandshakeAnswer, SecretRotation
 from ingest.door import Door
 from ingest.problems import Problem
 from ingest.registry import Org, Registry
@@ -198,3 +198,10 @@ async def test_the_first_use_of_a_new_secret_is_written_once_and_retires_the_old
     assert promoted.keys == (key_of(NEXT_SECRET),)
     await rotation.drain(5)
     assert [statement[1:] for statement in database.statements] == [(ORG_ID, NEXT_SECRET)]
+
+
+def test_what_holds_secrets_has_no_form_that_shows_them() -> None:
+    held = org(secret=SECRET, next_secret=NEXT_SECRET, connect_code="whsec_code")
+    answer = HandshakeAnswer(NEXT_SECRET, 1)
+    assert f"{held} {held!r}" == f"Org({ORG_ID}) Org({ORG_ID})"
+    assert f"{answer} {answer!r}" == "HandshakeAnswer(***) HandshakeAnswer(***)"

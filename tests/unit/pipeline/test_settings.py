@@ -150,3 +150,50 @@ def test_every_documented_default_is_what_its_variable_may_be_set_to() -> None:
         for leaf in msgspec.structs.fields(group):
             if not isinstance(getattr(group, leaf.name), Secret):
                 assert getattr(group, leaf.name) == getattr(untouched, leaf.name)
+
+
+BROKER = "PENSTOCK_BROKER__URL"
+DATABASE = "PENSTOCK_DATABASE__URL"
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "told"),
+    [
+        (BROKER, "http://me:hunter2@topsecret/", "does not begin with amqp:// or amqps://"),
+        (BROKER, "topsecret:5672", "does not begin with amqp:// or amqps://"),
+        (BROKER, "amqp://me:hunter2#x@topsecret:5672/", "no host or port where one belongs"),
+        (BROKER, "amqp://me:hunter2/x@topsecret:5672/", "no host or port where one belongs"),
+        (BROKER, "amqp://me:hunter2?x@topsecret:5672/", "no host or port where one belongs"),
+        (BROKER, "amqp://me:hunter2@topsecret:port/", "no host or port where one belongs"),
+        (DATABASE, "mysql://me:hunter2@topsecret/", "does not begin with postgresql:// or"),
+        (DATABASE, "host=topsecret password=hunter2", "does not begin with postgresql:// or"),
+        (DATABASE, "postgresql://me:hunter2#x@topsecret/x", "no host or port where one belongs"),
+        (DATABASE, "postgresql://me:hunter2@topsecret:port/x", "no host or port where one belongs"),
+    ],
+)
+def test_a_wrong_url_is_refused_and_not_quoted(variable: str, url: str, told: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({variable: url})
+    text = "".join(traceback.format_exception(refused.value))
+    assert str(refused.value).startswith(f"{variable}: {told}")
+    assert PASSWORD not in text
+    assert "topsecret" not in text
+
+
+@pytest.mark.parametrize(
+    ("variable", "url"),
+    [
+        (BROKER, "amqp://broker"),
+        (BROKER, "amqps://me:hunter%232@broker:5671/penstock"),
+        (BROKER, "amqp://me:hunter2@[::1]:5672/%2F"),
+        (DATABASE, "postgres://me:hunter2@database/x"),
+        (DATABASE, "postgresql://me:hunter%232@one:5432,two:5433/x?target_session_attrs=primary"),
+        (DATABASE, "postgresql://me@[2001:db8::1]:5432,[::1]/x"),
+        (DATABASE, "postgresql:///x?host=/tmp"),
+        (DATABASE, "postgresql://me@/x?host=/tmp"),
+    ],
+)
+def test_a_url_that_libraries_take_is_taken(variable: str, url: str) -> None:
+    settings = load({variable: url})
+    taken = settings.broker.url if variable == BROKER else settings.database.url
+    assert taken.value == url

@@ -245,3 +245,13 @@ def test_the_flag_for_the_sync_user_is_true_or_false() -> None:
     assert messages(f"{HEAD}{TAIL}include_sync_user: yes") == [
         "a.yaml:5: 'include_sync_user' takes true or false, not 'yes'"
     ]
+
+
+def test_the_name_of_a_sequence_has_at_most_255_characters() -> None:
+    def then(name: str) -> str:
+        return f"{HEAD}{TAIL}".replace("nurture", name)
+
+    assert parse_rules(then("s" * 255), "a.yaml")
+    (message,) = messages(then("s" * 256))
+    assert message.startswith("a.yaml:4: ")
+    assert "255" in message

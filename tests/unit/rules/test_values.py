@@ -167,3 +167,10 @@ def test_blanks_are_not_null() -> None:
     assert not is_null(" ")
     assert not is_null(0)
     assert not is_null(value=False)
+
+
+def test_a_long_text_that_is_almost_a_number_is_told_at_once() -> None:
+    # As long as a long text area; trying each way to split its digits would take minutes.
+    almost = "1" * 131_071 + "x"
+    assert number_of(almost) is None
+    assert not ordered_against(1, operator.ge)(almost)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import pytest
 
 from ops.stack import Home, LocalStack, StackError, discover
@@ -126,7 +127,8 @@ asyncio.run(main())
         assert process.stdout is not None
         async with asyncio.timeout(60):
             assert await process.stdout.readline() == b"up\n"
-        await store(discover(service_folder))
+        announced = msgspec.json.decode((service_folder / ".penstock/stack.json").read_bytes())
+        await store(announced["environment"])
         owners = {owner_of(Path(f"/proc/{pid}")) for pid in processes_in(service_folder)}
         assert owners == {"postgres"}
     finally:

@@ -49,3 +49,26 @@ def test_a_second_stack_in_the_same_folder_is_refused_until_the_first_ends(tmp_p
 
 def test_a_home_stays_out_of_version_control(tmp_path: Path) -> None:
     assert (Home(tmp_path).path / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_the_stack_of_another_user_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path)
+    home.announce(ENVIRONMENT)
+    file = home.path / "stack.json"
+    os.chown(file, 4711, -1)
+    assert discover(tmp_path) == {}
+    # Root's is everyone's who can read it, and one's own is one's own.
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    assert discover(tmp_path) == ENVIRONMENT
+    os.chown(file, 0, -1)
+    assert discover(tmp_path) == ENVIRONMENT
+
+
+def test_only_the_urls_of_a_stack_are_taken_over(tmp_path: Path) -> None:
+    urls = {**ENVIRONMENT, "PENSTOCK_BROKER__URL": "amqp://penstock:hidden@127.0.0.1:1/"}
+    other = {"PENSTOCK_RELAY__WEBHOOK_URL": "https://example.com", "LD_PRELOAD": "x.so"}
+    Home(tmp_path).announce({**urls, **other})
+    assert discover(tmp_path) == urls

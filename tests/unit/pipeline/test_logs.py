@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+import structlog
+
+from pipeline.logs import configure
+from pipeline.settings import Log, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PASSWORD = "hunter2"
+
+
+@pytest.fixture(autouse=True)
+def other_logs() -> Iterator[None]:
+    """Give the process's logging back as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.contextvars.clear_contextvars()
+    structlog.reset_defaults()
+
+
+def fail() -> None:
+    password = PASSWORD
+    raise ValueError(len(password))
+
+
+@pytest.mark.parametrize("format_", ["console", "json"])
+def test_a_traceback_shows_no_local_variable(
+    format_: Literal["console", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(Log(format=format_), process="test")
+    for log in (structlog.get_logger(), logging.getLogger("library")):
+        try:
+            fail()
+        except ValueError:
+            log.exception("failed")
+        told = capsys.readouterr().err
+        assert PASSWORD not in told
+        assert "Traceback" in told
+        assert "raise ValueError(len(password))" in told
+
+
+def test_a_secret_has_no_form_that_shows_it() -> None:
+    secret = Secret(PASSWORD)
+    assert PASSWORD not in f"{secret} {secret!r} {secret!s} {[secret]}"
