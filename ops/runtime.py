@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.database import connected
+from ops.stack.home import BROKER_URL, DATABASE_URL
 from pipeline import json_text
 from pipeline.settings import SettingsError, require
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIPED_WIDTH = 240
-DATABASE_URL = "PENSTOCK_DATABASE__URL"
-BROKER_URL = "PENSTOCK_BROKER__URL"
 
 
 class Runtime:

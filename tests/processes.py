@@ -12,7 +12,7 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from ops.local.ports import free_port
+from ops.stack.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,8 @@ import click
 import uvloop
 
 from ingest import service as ingest_service
-from ops.runtime import BROKER_URL, DATABASE_URL, Runtime, pass_runtime
+from ops.runtime import Runtime, pass_runtime
+from ops.stack.home import BROKER_URL, DATABASE_URL
 from pipeline import logs
 from pipeline.objects import SObject
 from workers import service as worker_service

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pipeline.objects import long_id
 from pipeline.signing import SECRET_PREFIX
-
-if TYPE_CHECKING:
-    from ops.local.ports import Port
 
 _CALLOUT: Final = """\
 body='{{"version":1,"org_id":"{org_id}","object":"Lead","operation":"insert",\
@@ -24,7 +21,7 @@ curl -sS -H "webhook-id: $id" -H "webhook-timestamp: $ts" -H "webhook-signature:
 --data-binary "$body" http://127.0.0.1:{port}/v1/orgs/{org_id}/changes; echo"""
 
 
-def callout_command(org_id: str, secret: str, port: Port) -> str:
+def callout_command(org_id: str, secret: str, port: int) -> str:
     """Return shell lines that sign a new lead as the sample org and post it with curl."""
     return _CALLOUT.format(
         org_id=org_id,

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from ops.local.ports import free_port, is_free
 from ops.stack import Child
+from ops.stack.ports import free_port, is_free
 from pipeline.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-    from ops.local.ports import Port
     from ops.local.target import SampleTarget
     from ops.stack import Said
     from pipeline.settings import Settings
@@ -42,7 +41,7 @@ def local_environment(
         (_INGEST_PORT, settings.ingest.host, settings.ingest.port),
         (_INGEST_ADMIN_PORT, settings.ingest.admin_host, settings.ingest.admin_port),
     ):
-        if variable not in chosen and not is_free(host, port):
+        if variable not in chosen and not is_free(port, host):
             chosen[variable] = str(free_port())
             said(f"Port {port} is taken: using {chosen[variable]} (set {variable} to choose)")
     for variable in (_WORKER_ADMIN_PORT, _RELAY_ADMIN_PORT):
@@ -68,7 +67,7 @@ def children(
 
 def _child(
     name: str,
-    admin_port: Port,
+    admin_port: int,
     environment: Mapping[str, str],
     logs: Path,
     session: aiohttp.ClientSession,

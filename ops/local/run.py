@@ -13,13 +13,13 @@ import aiohttp
 
 from ops.database import connected
 from ops.local.hints import callout_command
-from ops.local.ports import free_port
 from ops.local.processes import children, local_environment
 from ops.local.rehearsal import Rehearsal
 from ops.local.report import Report
 from ops.local.target import SampleTarget
 from ops.local.watch import tell_of_enrollments
 from ops.stack import LocalStack, Supervisor
+from ops.stack.ports import free_port
 from pipeline.database import migrate
 
 if TYPE_CHECKING:

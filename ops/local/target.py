@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 from aiohttp import web
 
 from pipeline.signing import InvalidSignature, key_of, new_secret, verify
-
-if TYPE_CHECKING:
-    from ops.local.ports import Port
 
 # What arrived longest ago makes room.
 _MAX_KEPT: Final = 10_000
@@ -20,7 +17,7 @@ _MAX_KEPT: Final = 10_000
 class SampleTarget:
     """Listens on loopback; honours the idempotency key, as a target should."""
 
-    def __init__(self, port: Port) -> None:
+    def __init__(self, port: int) -> None:
         self.secret = new_secret()
         self.url = f"http://127.0.0.1:{port}/enrollments"
         self.delivered: OrderedDict[str, bytes] = OrderedDict()

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
-from ops.local.ports import free_port
+from ops.stack.ports import free_port
 from tests.load import Load
 from tests.salesforce import Salesforce, callout
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from ops.local.ports import free_port
+from ops.stack.ports import free_port
 from tests.servers import open_folder, processes_in
 
 if TYPE_CHECKING:

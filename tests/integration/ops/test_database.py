@@ -8,7 +8,7 @@ import pytest
 
 from ops.database import connected
 from ops.errors import OpsError
-from ops.local.ports import free_port
+from ops.stack.ports import free_port
 from pipeline.settings import Secret
 
 

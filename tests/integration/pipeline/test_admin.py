@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ops.local.ports import free_port
+from ops.stack.ports import free_port
 from pipeline.admin import AdminServer
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import socket
 
-from ops.local.ports import free_port, is_free
 from ops.local.processes import WEBHOOK_SECRET, WEBHOOK_URL, local_environment
 from ops.local.target import SampleTarget
+from ops.stack.ports import free_port, is_free
 from pipeline.settings import Settings, load
 
 
@@ -15,12 +15,12 @@ def test_a_default_port_that_is_taken_gives_way_and_one_that_was_asked_for_does_
     target = SampleTarget(free_port())
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if is_free("127.0.0.1", 8080):
+        if is_free(8080):
             holder.bind(("127.0.0.1", 8080))
             holder.listen()
         settings = load(local_environment({}, Settings(), target, said.append))
         assert settings.ingest.port != 8080
-        assert is_free("127.0.0.1", settings.ingest.port)
+        assert is_free(settings.ingest.port)
         assert any(line.startswith("Port 8080 is taken: using ") for line in said)
 
         wish = {"PENSTOCK_INGEST__PORT": "8080"}

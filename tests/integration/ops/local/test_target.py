@@ -6,8 +6,8 @@ import time
 
 import aiohttp
 
-from ops.local.ports import free_port
 from ops.local.target import SampleTarget
+from ops.stack.ports import free_port
 from pipeline.signing import new_secret, signed_headers
 
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
-from ops.local.ports import free_port
+from ops.stack.ports import free_port
 from pipeline import settings as tree
 from pipeline.signing import new_secret
 from tests.changes import QUALIFIED_RULE, add_org, inserted, lead, received, record_ids
