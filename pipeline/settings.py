@@ -82,7 +82,7 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_timeout_s: Annotated[Seconds, Meta(description="longest wait for a request's body")] = 30.0
     publish_timeout_s: Annotated[
         Seconds, Meta(description="longest wait for the broker's confirm; past it 503")
-    ] = 1.5
+    ] = 1.2
     org_callouts_per_s: Annotated[
         Positive, Meta(description="callouts that one org may send a second; past it 429")
     ] = 5000

@@ -14,30 +14,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    RetryError,
-    retry_if_exception,
-    stop_never,
-    wait_exponential,
-    wait_random,
-)
 
 from pipeline import metrics, topology
-from pipeline.database import require_migrated
-from pipeline.errors import Kind, PoisonError, TransientError, classify
-from pipeline.lifecycle import first_of, wait_or_stop
-from workers.dead_letters import TooManyDeadLetters
+from pipeline.lifecycle import first_of
+from workers.hold import Ends, Hold, HoldExpired
 from workers.received import ReceivedChange, decode, now_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
     from pamqp.commands import Basic
 
     from pipeline.database import Pool
+    from pipeline.errors import PoisonError
     from pipeline.objects import SObject
     from pipeline.settings import Worker
     from workers.processor import Outcome, Processor
@@ -51,10 +41,6 @@ log = structlog.get_logger()
 SUSPECT_AFTER_DELIVERIES: Final = 3
 _SETUP_TIMEOUT_S: Final = 10.0
 _CANCEL_TIMEOUT_S: Final = 2.0
-
-
-class HoldExpired(TransientError):
-    """The database was away for so long that the deliveries had better wait in the queue."""
 
 
 class Delivery(NamedTuple):
@@ -71,17 +57,6 @@ class Delivery(NamedTuple):
         return isinstance(count, int) and count + 1 >= SUSPECT_AFTER_DELIVERIES
 
 
-class Ends(NamedTuple):
-    """The two ways in which consuming on a connection ends."""
-
-    stop: asyncio.Event
-    lost: asyncio.Event
-
-    def near(self) -> bool:
-        """Whether no further batch is to be begun."""
-        return self.stop.is_set() or self.lost.is_set()
-
-
 class Consumer:
     """Consumes the queues of some objects on one connection after another."""
 
@@ -91,9 +66,8 @@ class Consumer:
         self._settings = settings
         self._objects = objects
         self._processor = processor
-        self._pool = pool
+        self._hold = Hold(pool, settings.hold_s)
         self._consuming = False
-        self._hold_reason: str | None = None
 
     def broker_problem(self) -> str | None:
         """Say why nothing is consumed, or None."""
@@ -101,7 +75,7 @@ class Consumer:
 
     def database_problem(self) -> str | None:
         """Say what the batch under way is held for, or None."""
-        return self._hold_reason
+        return self._hold.reason
 
     async def session(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
         """Consume on one connection until it is lost or `stop`, then drain.
@@ -109,7 +83,7 @@ class Consumer:
         Raises:
             TooManyDeadLetters: this worker has to stop; nothing was settled for it.
         """
-        if not await self._database_answers(stop):
+        if not await self._hold.until_database_answers(stop):
             return
         async with asyncio.timeout(_SETUP_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=False)
@@ -154,70 +128,23 @@ class Consumer:
             # What is still unsettled goes back to its queue as the channel closes.
             await _close(channel)
 
-    async def _database_answers(self, stop: asyncio.Event) -> bool:
-        """Wait until the database answers, so as not to take deliveries only to hold them."""
-
-        async def probe() -> None:
-            if not stop.is_set():
-                async with self._pool.acquire() as database:
-                    await require_migrated(database)
-
-        await self._retrying(stop)(probe)
-        self._hold_reason = None
-        return not stop.is_set()
-
-    async def _hold(self, process: Callable[[], Awaitable[Outcome]], ends: Ends) -> Outcome:
-        """Process until it succeeds, however often something transient comes in between.
-
-        Raises:
-            HoldExpired: held for `hold_s`, or the end is near; nothing was committed or settled.
-            Exception: what is not transient.
-        """
-
-        def expired(state: RetryCallState) -> bool:
-            held_s = state.seconds_since_start or 0.0
-            return ends.near() or held_s > self._settings.hold_s
-
-        try:
-            outcome: Outcome = await self._retrying(ends.stop, until=expired)(process)
-        except RetryError as error:
-            raise HoldExpired(self._hold_reason or "stopping") from error
-        self._hold_reason = None
-        return outcome
-
-    def _retrying(
-        self, stop: asyncio.Event, until: Callable[[RetryCallState], bool] = stop_never
-    ) -> AsyncRetrying:
-        async def sleep(seconds: float) -> None:
-            await wait_or_stop(stop, seconds)
-
-        return AsyncRetrying(
-            retry=retry_if_exception(_is_transient),
-            wait=wait_exponential(multiplier=0.1, max=4.5) + wait_random(0, 0.5),
-            stop=until,
-            sleep=sleep,
-            before_sleep=self._tell_held,
-        )
-
-    def _tell_held(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        self._hold_reason = f"holding: {error!r}"
-        metrics.holds.inc()
-        log.warning("holding", error=repr(error), attempt=state.attempt_number)
-
     async def _work(self, inbox: Inbox, ends: Ends) -> None:
         while not ends.near():
             batch = await self._gather(inbox)
             suspects = [delivery for delivery in batch if delivery.is_suspect]
             for delivery in suspects:
                 for change in delivery.changes:
-                    await self._hold(partial(self._processor.process_suspect, change), ends)
+                    await self._hold.until_done(
+                        partial(self._processor.process_suspect, change), ends
+                    )
                 await self._settle([delivery])
             rest = [delivery for delivery in batch if not delivery.is_suspect]
             if rest:
                 changes = [change for delivery in rest for change in delivery.changes]
                 started = time.monotonic()
-                outcome = await self._hold(partial(self._processor.process, changes), ends)
+                outcome = await self._hold.until_done(
+                    partial(self._processor.process, changes), ends
+                )
                 _observe(outcome, changes, time.monotonic() - started)
                 await self._settle(rest)
 
@@ -244,14 +171,6 @@ class Consumer:
                 log.error("poison", error=str(delivery.poison), queue=delivery.message.routing_key)
                 await delivery.message.reject(requeue=False)
                 metrics.deliveries_settled.labels("dead").inc()
-
-
-def _is_transient(error: BaseException) -> bool:
-    return (
-        isinstance(error, Exception)
-        and not isinstance(error, TooManyDeadLetters)
-        and classify(error) is Kind.TRANSIENT
-    )
 
 
 def _observe(outcome: Outcome, changes: Sequence[ReceivedChange], seconds: float) -> None:

@@ -108,10 +108,14 @@ async def test_a_broker_that_goes_and_comes_back_loses_nothing_that_was_accepted
     async with Load(org) as load:
         await load.until_accepted(200)
         await broker.run(how)
-        accepted_count = len(load.accepted)
-        await assert_refused_quickly(org)
-        assert len(load.accepted) == accepted_count
-        await broker.run("start")
+        try:
+            # Answers that were on their way are read by the time that others come.
+            await assert_refused_quickly(org)
+            accepted_count = len(load.accepted)
+            await assert_refused_quickly(org)
+            assert len(load.accepted) == accepted_count
+        finally:
+            await broker.run("start")
         await load.until_accepted(200)
     assert load.answers.keys() == {202, 503}
     assert load.slowest_s < ANSWERED_WITHIN_S

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import sys
 from contextlib import asynccontextmanager
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
 
 REPOSITORY: Final = Path(__file__).parents[2]
 _TIMEOUT_S: Final = 60.0
+# For machines without curl, which nothing else here needs: it posts what the hint has it post.
+CURL_STAND_IN: Final = r"""
+curl() { python3 - "$@" <<'END'
+import sys, urllib.request
+_, *words, url = sys.argv
+headers = [words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H"]
+body = words[words.index("--data-binary") + 1].encode()
+request = urllib.request.Request(url, body, dict(headers), method="POST")
+print(urllib.request.urlopen(request).read().decode(), end="")
+END
+}
+"""
 ENROLLED: Final = re.compile(
     r"→ (\S+@\S+) is in sequence (\S+?),? (\d+) ms after the callout arrived[^\n]*\n"
     r" +rule (\S+) v1: (.+)"
@@ -127,7 +140,11 @@ async def test_it_stays_up_mends_itself_takes_a_pasted_callout_and_ends_with_ctr
 
         pasted = printed[printed.index("body='") : printed.index("; echo\n")]
         shell = await asyncio.create_subprocess_exec(
-            "bash", "-c", pasted, cwd=folder, stdout=asyncio.subprocess.PIPE
+            "bash",
+            "-c",
+            pasted if shutil.which("curl") else CURL_STAND_IN + pasted,
+            cwd=folder,
+            stdout=asyncio.subprocess.PIPE,
         )
         answer, _ = await shell.communicate()
         assert answer.startswith(b'{"accepted":1')
