@@ -38,7 +38,8 @@ class Processor:
         self._retention_days = retention_days
         self._rule_book = RuleBook()
         self._streak = Streak()
-        # Tries of the suspect changes under way; bounded by what a worker prefetches.
+        # Marks of this process that stand: of the suspects under way, and of the few that went back
+        # to their queue while the database was too far away to take the mark back.
         self._marked: dict[tuple[int, str, str, str], int] = {}
 
     async def process(self, changes: Iterable[ReceivedChange]) -> Outcome:
