@@ -103,6 +103,12 @@ async def metric(penstock: PenstockProcesses, ingest: Running, name: str, **labe
     )
 
 
+async def until_something_is_held(penstock: PenstockProcesses, ingest: Running) -> None:
+    async with asyncio.timeout(10):
+        while not await metric(penstock, ingest, "penstock_in_flight_bytes"):
+            continue
+
+
 async def until_nothing_is_held(penstock: PenstockProcesses, ingest: Running) -> None:
     held_bytes = 1.0
     async with asyncio.timeout(10):
@@ -251,6 +257,7 @@ async def test_a_process_told_to_end_answers_what_it_has_begun_and_takes_no_more
     address = urlsplit(penstock.ingest_url)
     async with raw_client(penstock) as client:
         await client.write(head(org, body, "Connection: close", length=len(body)) + body[:10])
+        await until_something_is_held(penstock, ingest)
         # The rest of the body must not come before the signal was taken.
         ending = asyncio.create_task(ingest.terminate())
         async with asyncio.timeout(10):
