@@ -4,26 +4,44 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help run test check format docs lock clean
+# The Salesforce package's tools bring Node for Linux on x64; elsewhere the machine's serves, from 22.
+APEX_TOOLS := apex/node_modules/.installed
+NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
+
+.PHONY: help run test check format docs lock clean apex-tools apex-size apex-package
 
 help: ## Say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
 
 run: $(INSTALLED) ## Run everything here, with a sample org; ARGS=--once exits after its story
 	@$(BIN)/penstock up $(ARGS)
 
 test: $(INSTALLED) ## Run the whole suite; ARGS=… goes to pytest
+	@$(MAKE) --silent apex-tools \
+		|| echo "The tests that run the Salesforce package are skipped: they need npm (above)."
 	@$(BIN)/pytest $(ARGS)
 
-check: $(INSTALLED) ## Lint, types, import arrows
+check: $(INSTALLED) $(APEX_TOOLS) ## Lint, types, import arrows; the gate of the Salesforce package
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@apex/tools/need.sh java default-jre-headless
+	@$(NODE) apex/tools/check.mjs
+	@$(NODE) apex/tools/size.mjs
 
-format: $(INSTALLED) ## Format, and mend what can be mended by itself
+format: $(INSTALLED) $(APEX_TOOLS) ## Format, and mend what can be mended by itself
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@cd apex && $(NODE) node_modules/prettier/bin/prettier.cjs --write --log-level warn .
+
+apex-tools: $(APEX_TOOLS) ## Install what checks and packages the Salesforce package
+
+apex-size: $(APEX_TOOLS) ## Count the Salesforce package's characters; too many fail
+	@$(NODE) apex/tools/size.mjs
+
+apex-package: $(APEX_TOOLS) ## Write dist/penstock-apex.zip for ENDPOINT=https://…, to deploy
+	@$(NODE) apex/tools/package.mjs "$$ENDPOINT" dist/penstock-apex.zip
 
 docs: $(INSTALLED) ## Write the reference of commands, settings and metrics from the code
 	@$(BIN)/python -m ops.reference > deploy/reference.md
@@ -37,7 +55,7 @@ lock: $(INSTALLED) ## Pin the newest versions that pyproject.toml allows, with h
 		pyproject.toml -o requirements.lock
 
 clean: ## Remove the environment and what checks left; the local stack's data stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) apex/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(INSTALLED): requirements-dev.lock pyproject.toml
 	@echo "Making the environment in $(VENV) (about half a minute, once) ..."
@@ -46,4 +64,10 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(APEX_TOOLS): apex/package-lock.json apex/package.json apex/.npmrc
+	@apex/tools/need.sh npm nodejs npm
+	@echo "Making the Salesforce tools in apex/node_modules (about a quarter of a minute, once) ..."
+	@cd apex && npm ci
 	@touch $@

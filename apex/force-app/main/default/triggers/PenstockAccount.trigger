@@ -1,0 +1,3 @@
+trigger PenstockAccount on Account(after insert, after update, after delete, after undelete) {
+	PenstockCapture.run();
+}

@@ -1,0 +1,3 @@
+trigger PenstockCaptureEvent on Penstock_Capture__e(after insert) {
+	PenstockSend.receive(Trigger.new);
+}

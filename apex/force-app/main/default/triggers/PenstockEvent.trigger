@@ -1,0 +1,3 @@
+trigger PenstockEvent on Event(after insert, after update, after delete, after undelete) {
+	PenstockCapture.run();
+}

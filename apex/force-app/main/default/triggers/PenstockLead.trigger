@@ -1,0 +1,3 @@
+trigger PenstockLead on Lead(after insert, after update, after delete, after undelete) {
+	PenstockCapture.run();
+}

@@ -1,0 +1,3 @@
+trigger PenstockTask on Task(after insert, after update, after delete, after undelete) {
+	PenstockCapture.run();
+}

@@ -1,0 +1,3 @@
+trigger PenstockUser on User(after insert, after update) {
+	PenstockCapture.run();
+}
