@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pipeline.database import Connection
 
 CODE_VALID_HOURS: Final = 24
+# Stands where ingest's address belongs, until an operator says it.
+NO_PUBLIC_URL: Final = "https://YOUR-INGEST"
 _USER_PREFIX: Final = "005"
 _ORG_PREFIX: Final = "00D"
 
@@ -47,6 +49,11 @@ class ConnectCode(msgspec.Struct, frozen=True):
 
     org_id: str
     connect_code: str
+
+    def apex(self, public_url: str) -> str:
+        """Return the line of Apex with which the org's Sync User connects it."""
+        endpoint = public_url or NO_PUBLIC_URL
+        return f"System.debug(Penstock.connect('{endpoint}', '{self.connect_code}'));"
 
     def __repr__(self) -> str:
         """Show no code."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "PENSTOCK_"
 # Host and port; PostgreSQL takes several, and none for its own socket.
 _ADDRESSES: Final = re.compile(r"(?:(?:[^:,\[\]]*|\[[^\]]+\])(?::[0-9]+)?(?:,|$))*")
+_PUBLIC_URL: Final = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -71,6 +72,10 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: Annotated[str, Meta(description="address that callouts come in on")] = "127.0.0.1"
     port: Annotated[Port, Meta(description="port that callouts come in on")] = 8080
+    public_url: Annotated[
+        str,
+        Meta(description="https address at which Salesforce reaches ingest; `org add` prints it"),
+    ] = ""
     admin_host: Annotated[str, Meta(description="address of health and metrics")] = "127.0.0.1"
     admin_port: Annotated[Port, Meta(description="port of /healthz /readyz /metrics")] = 9080
     max_body_bytes: Annotated[
@@ -193,10 +198,20 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(
             f"{_variable(section, name)}: {_told(problem, section, name)}"
         ) from None
+    _check_public_url(settings.ingest.public_url)
     _check_url("broker", settings.broker.url, ("amqp://", "amqps://"))
     _check_url("database", settings.database.url, ("postgresql://", "postgres://"))
     _check_together(settings)
     return settings
+
+
+def _check_public_url(url: str) -> None:
+    """Refuse what the Salesforce package would: it calls https alone, and adds the path itself."""
+    if url and not _PUBLIC_URL.fullmatch(url):
+        raise SettingsError(
+            f"{_variable('ingest', 'public_url')}: must be https:// with a host and perhaps a port,"
+            " such as https://ingest.example.com"
+        )
 
 
 def _check_url(section: str, url: Secret, schemes: tuple[str, ...]) -> None:

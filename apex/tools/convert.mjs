@@ -36,7 +36,7 @@ export async function convert(folder, endpoint) {
   const components = ComponentSet.fromSource({ fsPaths: roots });
   components.sourceApiVersion = project.sourceApiVersion;
   components.projectDirectory = folder;
-  process.env.PENSTOCK_ENDPOINT = endpoint;
+  process.env.INGEST_ENDPOINT = endpoint;
   const { zipBuffer } = await new MetadataConverter().convert(components, "metadata", {
     type: "zip",
   });

@@ -39,7 +39,7 @@ def add(runtime: Runtime, org_id: str, sync_user: str, *, json: bool) -> None:
     """Register an org; print the code that connects it, once."""
     code = run(_add(runtime, org_id, sync_user))
     told = f"org {code.org_id} is registered. Connect code, shown only now, good for 24 h:"
-    _print_code(code, told, json=json)
+    _print_code(runtime, code, told, json=json)
 
 
 @org.command("list")
@@ -67,7 +67,7 @@ def rotate(runtime: Runtime, org_id: str, *, json: bool) -> None:
         f"org {code.org_id} has a new connect code, shown only now, good for 24 h;"
         " the old secret stays good until the new one is first used:"
     )
-    _print_code(code, told, json=json)
+    _print_code(runtime, code, told, json=json)
 
 
 @org.command()
@@ -100,13 +100,23 @@ def _line(row: OrgState) -> OrgLine:
     )
 
 
-def _print_code(code: ConnectCode, told: str, *, json: bool) -> None:
+def _print_code(runtime: Runtime, code: ConnectCode, told: str, *, json: bool) -> None:
     if json:
         print_json(code)
         return
+    public_url = runtime.settings().ingest.public_url
     click.echo(f"{told}\n")
     click.echo(f"    {code.connect_code}\n")
-    click.echo("Its Sync User shakes hands with it; `penstock org list` shows when that is done.")
+    click.echo(
+        "In Salesforce, with the Penstock package, its Sync User runs this as anonymous Apex:\n"
+    )
+    click.echo(f"    {code.apex(public_url)}\n")
+    if not public_url:
+        click.echo(
+            f"Write ingest's address in place of {orgs.NO_PUBLIC_URL}, or set"
+            " PENSTOCK_INGEST__PUBLIC_URL to have it here."
+        )
+    click.echo("`penstock org list` shows when that is done.")
 
 
 async def _add(runtime: Runtime, org_id: str, sync_user: str) -> ConnectCode:
