@@ -17,7 +17,7 @@ def _blocks(document: str, language: str) -> list[str]:
 
 
 def test_the_callout_in_the_documents_is_one_that_ingest_accepts() -> None:
-    example, _ = _blocks("apex/README.md", "json")
+    example, _ = _blocks("apex/contract.md", "json")
     checked = callout.check(example.encode())
     assert len(checked.changes) == 1
 
