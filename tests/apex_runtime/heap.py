@@ -76,17 +76,20 @@ def heap_bytes(*values: Value) -> int:
     waiting: list[Value] = list(values)
     while waiting:
         value = waiting.pop()
-        total += _POINTER_BYTES
         kind = value.__class__
         if kind in _IMMEDIATE:
-            total += _SCALAR_BYTES
+            total += _POINTER_BYTES + _SCALAR_BYTES
             continue
-        if id(value) in seen:
+        key = id(value)
+        if key in seen:
+            total += _POINTER_BYTES
             continue
-        seen.add(id(value))
-        total += _OBJECT_BYTES
+        seen.add(key)
+        total += _POINTER_BYTES + _OBJECT_BYTES
         if isinstance(value, str):
             total += len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+        elif isinstance(value, SObject):
+            waiting += value.fields.values()
         elif isinstance(value, bytes):
             total += len(value)
         else:

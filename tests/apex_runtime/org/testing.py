@@ -129,8 +129,10 @@ def _source_files(org: Org) -> set[str]:
 
 
 def _copy(org: Org) -> Org:
-    """Return a copy in which tests run."""
+    """Return a copy in which tests run: of the same day, whose executions are counted already."""
     twin = org.copy()
+    used, _ = org.queue.daily_use()
+    twin.queue.use_up(used)
     twin.test = TestRun()
     return twin
 

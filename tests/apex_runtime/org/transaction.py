@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # What a statement costs of the CPU limit. The platform's own cost varies; this is the upper end.
 _STATEMENT_CPU_US: Final = 5
+# How many statements may pass until a heap that is far from its limit is measured again.
+_SMALL_HEAP_STATEMENTS: Final = 100
 
 
 class Mark(NamedTuple):
@@ -82,6 +84,7 @@ class Transaction:
         self._dml = Dml(self)
         self._callouts = Callouts(self)
         self._begin = self.mark()
+        self._heap_looked_at = -_SMALL_HEAP_STATEMENTS - 1
 
     @property
     def catalog(self) -> Catalog:
@@ -207,14 +210,25 @@ class Transaction:
         return self._callouts.send(request)
 
     def limit(self, name: str) -> tuple[int, int]:
-        if name.lower() == "heapsize":
+        if name.lower() == "heapsize" and self._heap_is_old():
             self.check_heap()
+            self._heap_looked_at = self.session.statements
         if name.lower() == "cputime":
             self.check_cpu()
         used = self.limits.used(name)
         if used is None:
             raise context_values.unknown(f"Limits.get{name}")
         return used, self.limits.most(name)
+
+    def _heap_is_old(self) -> bool:
+        """Tell whether Apex that asks for its heap is told a new measure, which takes its time.
+
+        Up to a quarter of the limit one in so many statements is enough; else one in each.
+        """
+        age = self.session.statements - self._heap_looked_at
+        used = self.limits.used("HeapSize") or 0
+        is_small = used * 4 < self.limits.most("HeapSize")
+        return age > (_SMALL_HEAP_STATEMENTS if is_small else 0)
 
     def org_limit(self, name: str) -> tuple[int, int] | None:
         return self.org.limit(name)

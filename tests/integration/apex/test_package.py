@@ -148,6 +148,9 @@ def test_make_refuses_plain_http_and_says_how_to_deploy(tmp_path: Path) -> None:
     assert "must be https" in refused.stderr
     made = tool("package.mjs", ENDPOINT, tmp_path / "penstock-apex.zip")
     assert f"sf project deploy start --metadata-dir {tmp_path}/penstock-apex.zip" in made.stdout
+    tests = [path.stem for path in (APEX / "force-app/test").rglob("*Test.cls")]
+    assert tests
+    assert all(f"--tests {name}" in made.stdout for name in tests)
 
 
 def test_size_counts_characters_without_tests_and_fails_at_the_limit(project: Path) -> None:

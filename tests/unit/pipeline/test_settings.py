@@ -197,3 +197,30 @@ def test_a_url_that_libraries_take_is_taken(variable: str, url: str) -> None:
     settings = load({variable: url})
     taken = settings.broker.url if variable == BROKER else settings.database.url
     assert taken.value == url
+
+
+PUBLIC_URL = "PENSTOCK_INGEST__PUBLIC_URL"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://ingest.example.com",
+        "ingest.example.com",
+        "https://",
+        "https://ingest.example.com/",
+        "https://ingest.example.com/v1",
+        "https://me:secret@ingest.example.com",
+        "https://ingest.example.com:port",
+        "https://ingest.example.com\n",
+        "https://it's.example.com",
+    ],
+)
+def test_an_address_that_salesforce_could_not_call_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{PUBLIC_URL}: must be https:// with a host and"):
+        load({PUBLIC_URL: url})
+
+
+@pytest.mark.parametrize("url", ["", "https://ingest.example.com", "https://10.0.0.7:8443"])
+def test_an_https_address_is_taken_and_so_is_none(url: str) -> None:
+    assert load({PUBLIC_URL: url}).ingest.public_url == url
