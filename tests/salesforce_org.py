@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
 from tests.apex_runtime.errors import ApexThrown
 from tests.apex_runtime.org.org import Org
+from tests.apex_runtime.parse import parser_path
 from tests.salesforce import ORG_ID, RULE, SYNC_USER_ID
 
 if TYPE_CHECKING:
@@ -49,6 +52,8 @@ def deployed_org(
 
     `own_code` are folders of Apex that the org has beside the package.
     """
+    if parser_path() is None:
+        pytest.skip("Apex's parser is not installed: npm ci in apex/")
     org = Org.deploy(PACKAGE, *own_code, **{"org_id": ORG_ID, **options})
     org.user("sync@example.com", Id=SYNC_USER_ID, ProfileId=org.users.admin_profile)
     org.add_remote_site(ENDPOINT)
