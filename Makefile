@@ -46,13 +46,15 @@ apex-package: $(APEX_TOOLS) ## Write dist/penstock-apex.zip for ENDPOINT=https:/
 docs: $(INSTALLED) ## Write the reference of commands, settings and metrics from the code
 	@$(BIN)/python -m ops.reference > deploy/reference.md
 
-lock: $(INSTALLED) ## Pin the newest versions that pyproject.toml allows, with hashes
+lock: $(INSTALLED) $(APEX_TOOLS) ## Pin the newest versions that pyproject.toml allows, with hashes
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --group dev \
 		pyproject.toml -o requirements-dev.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
 		pyproject.toml -o requirements.lock
+	@cd apex && npm install --package-lock-only --silent
+	@$(NODE) apex/tools/lock.mjs
 
 clean: ## Remove the environment and what checks left; the local stack's data stays
 	rm -rf $(VENV) apex/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
