@@ -11,11 +11,12 @@ from pipeline.objects import long_id
 from pipeline.signing import new_secret
 from tests.apex_runtime.org.callouts import Fault
 from tests.apex_runtime.values import ApexThrown
-from tests.salesforce import ORG_ID, SYNC_USER_ID
+from tests.salesforce import ORG_ID, RULE, SYNC_USER_ID
 from tests.salesforce_org import ENDPOINT, connect, connected_org, deployed_org, line_of
 from tests.salesforce_outage import Spent, edit, new_lead, parked
 
 if TYPE_CHECKING:
+    from tests.apex_runtime.org.callouts import Callout
     from tests.apex_runtime.org.org import Org
     from tests.processes import PenstockProcesses, Running
 
@@ -142,3 +143,30 @@ async def test_a_refreshed_sandbox_sends_nothing_until_it_is_an_org_of_its_own(
     org.advance(minutes=2)
     assert not parked(org)
     await penstock.until_counted(2, CHANGES_OF, ORG_ID)
+
+
+async def test_an_org_without_a_rule_sends_everything_and_so_hears_of_its_first_one(
+    services: PenstockProcesses,
+) -> None:
+    org = await connected_org(services, rules="")
+    lead = new_lead(org, Status="Open")
+    edit(org, lead, Title="CTO")
+    assert len(conditions_fetched(org)) == 1
+
+    applied = await services.run("rules", "apply", "-", "--org", ORG_ID, stdin=RULE)
+    assert applied.returncode == 0, applied.stderr
+    # Ingest hears of the rule by notification, the org by an answer.
+    deadline = time.monotonic() + HEARD_S
+    while len(conditions_fetched(org)) == 1 and time.monotonic() < deadline:
+        edit(org, lead, Title=f"CTO {len(org.callouts)}")
+    assert len(conditions_fetched(org)) == 2
+    jobs = len(org.async_executions)
+    edit(org, lead, Title="None that a rule reads")
+    assert len(org.async_executions) == jobs
+    edit(org, lead, Status="Qualified")
+
+    await services.until_counted(1, "SELECT count(*) FROM enrollment")
+
+
+def conditions_fetched(org: Org) -> list[Callout]:
+    return [made for made in org.callouts if made.endpoint.endswith("/conditions")]
