@@ -16,7 +16,7 @@ from ingest.door import verify_signature
 from ingest.problems import bad_request, forbidden, unavailable, unprocessable
 from pipeline.callout import ContractError, NotJsonError, SalesforceId, decode_body
 from pipeline.database import DATABASE_ERRORS
-from pipeline.objects import SObject, long_id
+from pipeline.objects import long_id
 from pipeline.signing import key_of, new_secret
 
 if TYPE_CHECKING:
@@ -66,12 +66,6 @@ class HandshakeAnswer(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         """Show no secret."""
         return "HandshakeAnswer(***)"
-
-
-# An org that no rule reads is asked for everything: without a callout it would never hear of its
-# first rule.
-_NO_RULE: Final = b"{}"
-_EVERYTHING: Final = Raw(msgspec.json.encode({name: [] for name in SObject}))
 
 
 class Conditions(msgspec.Struct, frozen=True):
@@ -154,9 +148,8 @@ class ConnectionHandler:
         """
         org = self._door.connected_org(request)
         self._door.verify(request, org, b"")
-        objects = _EVERYTHING if bytes(org.conditions) == _NO_RULE else org.conditions
         return web.Response(
-            body=msgspec.json.encode(Conditions(org.conditions_version, objects)),
+            body=msgspec.json.encode(Conditions(org.conditions_version, org.conditions)),
             content_type="application/json",
         )
 
