@@ -1,7 +1,8 @@
-"""Adding, listing, rotating, pausing orgs."""
+"""Adding, listing, rotating, pausing orgs; their time zones."""
 
 from __future__ import annotations
 
+import zoneinfo
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -11,6 +12,7 @@ from ops.errors import OpsError, WrongUsage
 from ops.times import with_iso_times
 from pipeline.objects import is_salesforce_id, long_id
 from pipeline.signing import new_secret
+from rules.mistakes import near_name
 
 if TYPE_CHECKING:
     from pipeline.database import Connection
@@ -22,8 +24,8 @@ _USER_PREFIX: Final = "005"
 _ORG_PREFIX: Final = "00D"
 
 _ADD: Final = """
-    INSERT INTO org (org_id, sync_user_id, connect_code, connect_code_expires_at)
-    VALUES ($1, $2, $3, now() + make_interval(hours => $4))"""
+    INSERT INTO org (org_id, sync_user_id, connect_code, connect_code_expires_at, time_zone)
+    VALUES ($1, $2, $3, now() + make_interval(hours => $4), $5)"""
 # A first secret that no callout has used yet is the one in use.
 _ROTATE: Final = """
     UPDATE org
@@ -31,6 +33,7 @@ _ROTATE: Final = """
         secret = coalesce(secret, next_secret), next_secret = NULL
     WHERE org_id = $1 RETURNING org_id"""
 _PAUSE: Final = "UPDATE org SET paused = $2 WHERE org_id = $1 RETURNING org_id"
+_SET_TIME_ZONE: Final = "UPDATE org SET time_zone = $2 WHERE org_id = $1 RETURNING org_id"
 _LIST: Final = """
     SELECT org_id,
            CASE WHEN paused THEN 'paused'
@@ -38,7 +41,9 @@ _LIST: Final = """
                 ELSE 'connected' END AS state,
            coalesce(secret, next_secret) IS NOT NULL AS connected,
            sync_user_id, instance_url, is_sandbox, package_version, conditions_version,
-           connected_at,
+           connected_at, time_zone, watched,
+           ARRAY(SELECT object FROM described_object
+                 WHERE described_object.org_id = org.org_id ORDER BY object) AS described,
            CASE WHEN connect_code IS NOT NULL AND connect_code_expires_at > now()
                 THEN connect_code_expires_at END AS connect_code_expires_at
     FROM org ORDER BY org_id"""
@@ -64,7 +69,9 @@ class OrgState(msgspec.Struct, frozen=True):
     """An org as a listing shows it; times are RFC 3339.
 
     `state` is `paused`, `connected` or `not connected`; `connected` tells the latter two apart for
-    a paused org too. `connect_code_expires_at` is there while a connect code is open.
+    a paused org too. `connect_code_expires_at` is there while a connect code is open. `watched`
+    are the fields that an admin added to those that rules read, by object; `described` the objects
+    whose fields a description gave.
     """
 
     org_id: str
@@ -77,20 +84,28 @@ class OrgState(msgspec.Struct, frozen=True):
     conditions_version: int
     connected_at: str | None
     connect_code_expires_at: str | None
+    time_zone: str
+    watched: dict[str, list[str]]
+    described: list[str]
 
 
-async def add(connection: Connection, org_id: str, sync_user_id: str) -> ConnectCode:
+async def add(
+    connection: Connection, org_id: str, sync_user_id: str, time_zone: str = "UTC"
+) -> ConnectCode:
     """Register an org and the user whose handshake connects it.
 
     Raises:
-        WrongUsage: not ids of an org and a user.
+        WrongUsage: not ids of an org and a user, or no time zone.
         OpsError: the org is registered already.
     """
     org_id = _checked_id(org_id, _ORG_PREFIX, "an org")
     code = ConnectCode(org_id, new_secret())
     sync_user_id = _checked_id(sync_user_id, _USER_PREFIX, "a user")
+    time_zone = _checked_zone(time_zone)
     try:
-        await connection.execute(_ADD, org_id, sync_user_id, code.connect_code, CODE_VALID_HOURS)
+        await connection.execute(
+            _ADD, org_id, sync_user_id, code.connect_code, CODE_VALID_HOURS, time_zone
+        )
     except asyncpg.UniqueViolationError:
         raise OpsError(
             f"org {org_id} is registered already: `penstock org rotate {org_id}` prints a new code"
@@ -119,9 +134,23 @@ async def set_paused(connection: Connection, org_id: str, *, paused: bool) -> No
     _require(await connection.fetchval(_PAUSE, long_id(org_id), paused), org_id)
 
 
+async def set_time_zone(connection: Connection, org_id: str, time_zone: str) -> None:
+    """Let dates in the org's rules count in a time zone (`Europe/Berlin`), at once.
+
+    Raises:
+        WrongUsage: there is no such time zone.
+        OpsError: the org is not registered.
+    """
+    zone = _checked_zone(time_zone)
+    _require(await connection.fetchval(_SET_TIME_ZONE, long_id(org_id), zone), org_id)
+
+
 async def listing(connection: Connection) -> list[OrgState]:
     """Return every org, by id."""
-    return [OrgState(**with_iso_times(row)) for row in await connection.fetch(_LIST)]
+    return [
+        OrgState(**{**with_iso_times(row), "watched": msgspec.json.decode(row["watched"])})
+        for row in await connection.fetch(_LIST)
+    ]
 
 
 async def resolve(connection: Connection, org_id: str | None) -> str:
@@ -149,6 +178,14 @@ def _checked_id(text: str, prefix: str, what: str) -> str:
     if not is_salesforce_id(text) or not text.startswith(prefix):
         raise WrongUsage(f"{text!r} is not the id of {what} (15 or 18 characters, {prefix}…)")
     return long_id(text)
+
+
+def _checked_zone(name: str) -> str:
+    known = zoneinfo.available_timezones()
+    if name not in known:
+        near = near_name(name, known) or "; names are such as 'Europe/Berlin'"
+        raise WrongUsage(f"unknown time zone '{name}'{near}")
+    return name
 
 
 def _require(found: object, org_id: str) -> None:

@@ -57,9 +57,15 @@ def _commands() -> Iterator[str]:
 
 def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     if isinstance(command, click.Group):
+        if command.invoke_without_command:
+            yield from _page(command, context)
         for name, child in command.commands.items():
             yield from _command(child, click.Context(child, context, info_name=name))
-        return
+    else:
+        yield from _page(command, context)
+
+
+def _page(command: click.Command, context: click.Context) -> Iterator[str]:
     usage = " ".join(command.collect_usage_pieces(context))
     yield f"\n### `{context.command_path} {usage}`\n\n{command.help}\n"
     options = [

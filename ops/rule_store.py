@@ -1,139 +1,169 @@
-"""Applying, listing and showing rules: every version is kept, one is active."""
+"""Applying rules and sequences: all that some files hold in one transaction, or nothing."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+import zoneinfo
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from ops import conditions, field_types, rule_versions, sequence_store
 from ops.errors import OpsError
-from ops.times import with_iso_times
-from rules import RuleSet, compile_rule, parse_rules, split_documents
+from ops.rule_files import (
+    objects_read,
+    read_documents,
+    refuse_errors,
+    rule_texts,
+    rules_of,
+    sequence_texts,
+)
+from ops.rule_plan import WRITTEN, Outcome, Plan, RuleState, plan_rules, plan_sequences
+from ops.rule_trial import enrolments_of_last_day
+from ops.rule_versions import NewVersion
+from rules import parse_rules
+from rules.checks.check import check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
+    from ops.rule_plan import Stored
+    from ops.rule_trial import LastDay
     from pipeline.database import Connection
     from rules import Rule
-
-_LOCK_ORG: Final = "SELECT conditions::text FROM org WHERE org_id = $1 FOR UPDATE"
-_READ_NEWEST: Final = """
-    SELECT version, state, source FROM rule WHERE org_id = $1 AND rule = $2
-    ORDER BY version DESC LIMIT 1"""
-_SUPERSEDE: Final = """
-    UPDATE rule SET state = 'superseded'
-    WHERE org_id = $1 AND rule = $2 AND state <> 'superseded'"""
-_INSERT: Final = """
-    INSERT INTO rule (org_id, rule, version, object, state, source)
-    VALUES ($1, $2, $3, $4, 'active', $5)"""
-_READ_ACTIVE: Final = "SELECT source, version FROM rule WHERE org_id = $1 AND state = 'active'"
-_WRITE_CONDITIONS: Final = """
-    UPDATE org SET conditions = $2::jsonb, conditions_version = conditions_version + 1
-    WHERE org_id = $1 AND conditions <> $2::jsonb"""
-_LIST: Final = """
-    SELECT DISTINCT ON (org_id, rule) org_id, rule, object, version, state, applied_at
-    FROM rule WHERE ($1::text IS NULL OR org_id = $1)
-    ORDER BY org_id, rule, version DESC"""
-_SHOW: Final = """
-    SELECT org_id, rule, object, version, state, applied_at, source
-    FROM rule WHERE org_id = $1 AND rule = $2 AND ($3::integer IS NULL OR version = $3)
-    ORDER BY version DESC LIMIT 1"""
+    from rules.checks.catalog import Catalog
+    from rules.checks.check import Sourced
 
 
-class Applied(msgspec.Struct, frozen=True):
-    """What became of one rule of a file."""
+class _Stored(NamedTuple):
+    """What an org has: rules, and the documents of sequences, by name."""
 
-    rule: str
-    object: str
-    version: int
-    outcome: Literal["added", "changed", "unchanged"]
+    rules: dict[str, Stored]
+    sequences: dict[str, str | None]
 
 
-class RuleRow(msgspec.Struct, frozen=True):
-    """A rule's newest version; `applied_at` is RFC 3339."""
+class _Intent(NamedTuple):
+    """What is going to be done to what an org has; `others` are the rules that stay active."""
 
-    org_id: str
-    rule: str
-    object: str
-    version: int
-    state: str
-    applied_at: str
+    stored: _Stored
+    plan: Plan
+    others: list[Rule]
 
 
-class RuleWhole(RuleRow, frozen=True):
-    """One version of a rule with its YAML."""
+async def apply(  # noqa: PLR0913  each is a choice of its own
+    connection: Connection,
+    org_id: str,
+    texts: Iterable[tuple[str, str]],
+    *,
+    prune: bool = False,
+    dry_run: bool = False,
+    with_last_day: bool = False,
+) -> Plan:
+    """Apply (file name, YAML text) pairs, all or none; return what became of everything.
 
-    source: str
-
-
-async def apply(
-    connection: Connection, org_id: str, texts: Iterable[tuple[str, str]]
-) -> list[Applied]:
-    """Apply rules from (file name, YAML text) pairs, all or none; rules not named stay.
-
-    The org's conditions follow: Apex learns of them with the answer to its next callout.
+    `prune` removes what the org has besides, `dry_run` does nothing but say what would be done.
+    `with_last_day`: look at the last day's changes for what new rules would have made of them,
+    which takes up to 10 s. A disabled rule stays disabled. The org's conditions follow.
 
     Raises:
-        rules.RuleError: with every mistake of the first file that has any; nothing is applied.
-        OpsError: two files hold rules of one name.
+        rules.RuleError: with every mistake in the files, or everything in them that cannot be
+            right in this org; nothing is applied.
+        OpsError: two files hold a document of one name.
     """
-    parsed: dict[str, tuple[str, Rule, str]] = {}
-    for file, text in texts:
-        for rule, document in zip(parse_rules(text, file), split_documents(text), strict=True):
-            if parse_rules(document, file) != [rule]:
-                raise OpsError(f"{file}: rule {rule.name!r} reads differently by itself")
-            if rule.name in parsed:
-                first, _, _ = parsed[rule.name]
-                raise OpsError(f"two of the files hold a rule {rule.name!r}: {first} and {file}")
-            parsed[rule.name] = (file, rule, document)
-    async with connection.transaction():
-        await connection.execute(_LOCK_ORG, org_id)
-        applied = [
-            await _apply_one(connection, org_id, rule.name, rule.object.value, document)
-            for _, rule, document in parsed.values()
-        ]
-        await _write_conditions(connection, org_id)
-    return applied
+    documents = read_documents(texts)
+    catalog = await field_types.catalog(connection, org_id, objects_read(rules_of(documents)))
+    stored = await _read(connection, org_id)
+    intent = _intend(org_id, documents, catalog, stored, prune=prune)
+    # Before the org is locked, since it takes its time.
+    last_day = await _try(connection, org_id, documents, intent.plan) if with_last_day else {}
+    if not dry_run:
+        async with connection.transaction():
+            await connection.execute(conditions.LOCK_ORG, org_id)
+            stored = await _read(connection, org_id)
+            if stored != intent.stored:  # somebody else was quicker
+                intent = _intend(org_id, documents, catalog, stored, prune=prune)
+            await _write(connection, org_id, documents, intent)
+    rules = [
+        msgspec.structs.replace(one, last_day=last_day.get(one.rule)) for one in intent.plan.rules
+    ]
+    return msgspec.structs.replace(intent.plan, rules=rules, dry_run=dry_run)
 
 
-async def _apply_one(
-    connection: Connection, org_id: str, name: str, sobject: str, source: str
-) -> Applied:
-    newest = await connection.fetchrow(_READ_NEWEST, org_id, name)
-    if newest and newest["state"] == "active" and newest["source"] == source:
-        return Applied(name, sobject, newest["version"], "unchanged")
-    version = newest["version"] + 1 if newest else 1
-    await connection.execute(_SUPERSEDE, org_id, name)
-    await connection.execute(_INSERT, org_id, name, version, sobject, source)
-    return Applied(name, sobject, version, "changed" if newest else "added")
-
-
-async def _write_conditions(connection: Connection, org_id: str) -> None:
-    rows = await connection.fetch(_READ_ACTIVE, org_id)
-    active = RuleSet(
-        compile_rule(rule, row["version"])
-        for row in rows
-        for rule in parse_rules(row["source"], "a stored rule")
-    )
-    watched = {sobject.value: fields for sobject, fields in active.watched().items()}
-    await connection.execute(
-        _WRITE_CONDITIONS, org_id, msgspec.json.encode(watched, order="sorted").decode()
+async def _read(connection: Connection, org_id: str) -> _Stored:
+    return _Stored(
+        await rule_versions.read_stored(connection, org_id),
+        await sequence_store.read(connection, org_id),
     )
 
 
-async def listing(connection: Connection, org_id: str | None) -> list[RuleRow]:
-    """Return the newest version of every rule, of one org or of all."""
-    return [RuleRow(**with_iso_times(row)) for row in await connection.fetch(_LIST, org_id)]
-
-
-async def show(connection: Connection, org_id: str, rule: str, version: int | None) -> RuleWhole:
-    """Return one version of a rule, the newest if none is named.
+def _intend(
+    org_id: str, documents: Collection[Sourced], catalog: Catalog, stored: _Stored, *, prune: bool
+) -> _Intent:
+    """Plan, and check the documents against the org's types and the rules that stay.
 
     Raises:
-        OpsError: there is no such rule or version.
+        rules.RuleError: they cannot be right.
     """
-    row = await connection.fetchrow(_SHOW, org_id, rule, version)
-    if row is None:
-        which = f"rule {rule!r}" if version is None else f"version {version} of rule {rule!r}"
-        raise OpsError(f"org {org_id} has no {which}: `penstock rules list`")
-    return RuleWhole(**with_iso_times(row))
+    rules = list(plan_rules(documents, stored.rules, prune=prune))
+    others = [
+        rule
+        for one in rules
+        if one.outcome is Outcome.KEPT and one.state is RuleState.ACTIVE
+        for rule in parse_rules(stored.rules[one.rule].source, f"rule {one.rule} as it is stored")
+    ]
+    findings = check(documents, catalog, others, zoneinfo.available_timezones())
+    plan = Plan(
+        org_id=org_id,
+        dry_run=False,
+        rules=rules,
+        sequences=list(plan_sequences(documents, stored.sequences, prune=prune)),
+        warnings=refuse_errors(findings),
+    )
+    return _Intent(stored, plan, others)
+
+
+async def _try(
+    connection: Connection, org_id: str, documents: Collection[Sourced], plan: Plan
+) -> dict[str, LastDay]:
+    written = {one.rule for one in plan.rules if one.outcome in WRITTEN}
+    rules = [rule for rule in rules_of(documents) if rule.name in written]
+    return await enrolments_of_last_day(connection, org_id, rules)
+
+
+async def _write(
+    connection: Connection, org_id: str, documents: Collection[Sourced], intent: _Intent
+) -> None:
+    texts = rule_texts(documents)
+    planned = {one.rule: one for one in intent.plan.rules}
+    written = [one for one in planned.values() if one.outcome in WRITTEN]
+    for one in written:
+        _check_alone(texts[one.rule])
+    await rule_versions.add(
+        connection,
+        org_id,
+        [
+            NewVersion(one.rule, one.version, one.object, one.state, texts[one.rule].document.text)
+            for one in written
+        ],
+    )
+    removed = [one.rule for one in planned.values() if one.outcome is Outcome.REMOVED]
+    await rule_versions.set_state(connection, org_id, removed, RuleState.REMOVED)
+    await _write_sequences(connection, org_id, documents, intent.plan)
+    active = [r for r in rules_of(documents) if planned[r.name].state is RuleState.ACTIVE]
+    await conditions.refresh(connection, org_id, [*active, *intent.others])
+
+
+async def _write_sequences(
+    connection: Connection, org_id: str, documents: Collection[Sourced], plan: Plan
+) -> None:
+    texts = sequence_texts(documents)
+    written = [one.sequence for one in plan.sequences if one.outcome in WRITTEN]
+    await sequence_store.write(connection, org_id, [texts[name] for name in sorted(written)])
+    removed = [one.sequence for one in plan.sequences if one.outcome is Outcome.REMOVED]
+    await sequence_store.remove(connection, org_id, removed)
+
+
+def _check_alone(one: Sourced) -> None:
+    """Refuse a rule whose text means something else without its file: it is stored by itself."""
+    if parse_rules(one.document.text, one.source) != [one.document.content]:
+        name = one.document.content.name
+        raise OpsError(f"{one.source}: rule {name!r} reads differently by itself")

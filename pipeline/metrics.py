@@ -52,6 +52,17 @@ receive_to_commit_seconds = Histogram(
 )
 holds = Counter("penstock_holds", "Times a worker held its batch because of a transient error.")
 firings = Counter("penstock_firings", "Rules that matched a change.")
+sweep_rows = Counter(
+    "penstock_sweep_rows",
+    "Rows and records that workers' sweeps dealt with, by outcome.",
+    ["outcome"],
+)
+enrollments_held = Counter(
+    "penstock_enrollments_held", "Enrolments held because their rule was beyond its ceiling."
+)
+calls_stopped = Counter(
+    "penstock_calls_stopped", "Calls of rules that the guard against loops stopped."
+)
 
 outbox_deliveries = Counter(
     "penstock_outbox_deliveries", "Attempts of the relay, by outcome.", ["outcome"]
@@ -60,4 +71,7 @@ outbox_seconds = Histogram(
     "penstock_outbox_seconds",
     "Time from an outbox row's commit to its delivery, in seconds.",
     buckets=_SECONDS,
+)
+relay_breaker_open = Gauge(
+    "penstock_relay_breaker_open", "Targets of a kind that the relay leaves alone.", ["kind"]
 )

@@ -7,6 +7,7 @@ underscores. A name that does not exist, or a value that does not fit, stops the
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_type_hints
 from urllib.parse import urlsplit
@@ -112,6 +113,13 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Annotated[
         Seconds, Meta(description="longest wait for the batch under way at shutdown")
     ] = 20.0
+    parent_wait_s: Annotated[
+        Seconds, Meta(description="longest wait of a rule for a looked-up record to be synced")
+    ] = 600.0
+    sweep_s: Annotated[
+        Seconds,
+        Meta(description="pause between sweeps over what waits or has to be evaluated again"),
+    ] = 1.0
 
 
 class Relay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,10 +131,32 @@ class Relay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     webhook_secret: Annotated[Secret, Meta(description="whsec_ secret that signs deliveries")] = (
         Secret("")
     )
-    batch_count: Annotated[Positive, Meta(description="most rows claimed at once")] = 50
+    batch_count: Annotated[
+        Positive, Meta(description="most rows claimed at once for a webhook")
+    ] = 50
     poll_s: Annotated[Seconds, Meta(description="pause between looks at an empty outbox")] = 0.05
     lease_s: Annotated[Seconds, Meta(description="time a claimed row stays with its relay")] = 60.0
     timeout_s: Annotated[Seconds, Meta(description="longest wait for the target's answer")] = 15.0
+    requests_per_s: Annotated[Positive, Meta(description="most requests a second to a target")] = 50
+    mixmax_token: Annotated[Secret, Meta(description="X-API-Token of Mixmax")] = Secret("")
+    mixmax_url: Annotated[str, Meta(description="where Mixmax's API is")] = (
+        "https://api.mixmax.com/v1"
+    )
+    allow_networks: Annotated[
+        str,
+        Meta(
+            description="private networks that targets may be in, such as 10.0.0.0/8; comma between"
+        ),
+    ] = ""
+
+    def allowed_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """Return `allow_networks`, read.
+
+        Raises:
+            ValueError: one is no network; says which and why.
+        """
+        texts = (text.strip() for text in self.allow_networks.split(","))
+        return tuple(ipaddress.ip_network(text) for text in texts if text)
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -237,10 +267,30 @@ def _check_together(settings: Settings) -> None:
             f"{_variable('ingest', 'max_in_flight_bytes')}: less than"
             f" {_variable('ingest', 'max_body_bytes')}, so that no large body could ever come in"
         )
+    _check_relay(relay)
     if relay.lease_s <= relay.timeout_s:
         raise SettingsError(
             f"{_variable('relay', 'lease_s')}: not more than {_variable('relay', 'timeout_s')}, so"
             " that a row could be claimed again while it is being delivered"
+        )
+
+
+def _check_relay(relay: Relay) -> None:
+    try:
+        relay.allowed_networks()
+    except ValueError as error:
+        raise SettingsError(f"{_variable('relay', 'allow_networks')}: {error}") from None
+    url = urlsplit(relay.mixmax_url)
+    is_loopback = url.hostname in {"127.0.0.1", "::1", "localhost"}
+    if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_loopback)):
+        raise SettingsError(
+            f"{_variable('relay', 'mixmax_url')}: must be https:// with a host, since the token"
+            " goes there"
+        )
+    token = relay.mixmax_token.value
+    if not (token.isascii() and (token.isprintable() and " " not in token)):
+        raise SettingsError(
+            f"{_variable('relay', 'mixmax_token')}: has characters that no token has"
         )
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import TYPE_CHECKING, Final, assert_never
+from typing import TYPE_CHECKING, Final
 
 from rules.mistakes import near_name
 from rules.model import AllOf, AnyOf, Condition, Not, Operator
-from rules.operators import OPERATORS, OperandKind
+from rules.operands import read_operand
+from rules.operators import OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pipeline.objects import Operation
-    from rules.model import Clause, Operand, Scalar
+    from rules.model import Clause, Operand
     from rules.reading import Reading
     from rules.source import Node
 
@@ -87,43 +87,15 @@ class ClauseReader:
         operand = self._read_operand(operator, entries[operator])
         if field is None or operand is None:
             return None
-        return Condition(field, operator, operand)
+        condition = Condition(field, operator, operand)
+        self._reading.keep_line(condition, line)
+        return condition
 
     def _read_operand(self, operator: Operator, node: Node) -> Operand | None:
-        spec = OPERATORS[operator]
-        if self._operations is not None and not self._operations & spec.possible_on:
-            possible = ", ".join(sorted(spec.possible_on))
+        possible_on = OPERATORS[operator].possible_on
+        if self._operations is not None and not self._operations & possible_on:
+            possible = ", ".join(sorted(possible_on))
             self._reading.refuse(
                 node.line, f"'{operator}' can never hold here: 'on' must name one of {possible}"
             )
-        match spec.takes:
-            case OperandKind.VALUE:
-                return self._read_value(operator, node)
-            case OperandKind.ORDERED_VALUE:
-                if not isinstance(node.content, bool):
-                    return self._read_value(operator, node)
-                self._reading.refuse(node.line, f"'{operator}' takes a number or text")
-                return None
-            case OperandKind.VALUES:
-                nodes = self._reading.read_filled_list(node, f"'{operator}'")
-                values = [self._read_value(operator, item) for item in nodes or ()]
-                return tuple(value for value in values if value is not None) or None
-            case OperandKind.TRUE:
-                if node.content is True:
-                    return True
-                self._reading.refuse(
-                    node.line, f"'{operator}' takes nothing but true; put it under 'not' to negate"
-                )
-                return None
-        assert_never(spec.takes)
-
-    def _read_value(self, operator: Operator, node: Node) -> Scalar | None:
-        if node.content is None or node.content == "":
-            self._reading.refuse(
-                node.line, f"'{operator}' takes no empty value; ask with 'is_empty: true'"
-            )
-        elif isinstance(node.content, str | int | Decimal):
-            return node.content
-        else:
-            self._reading.refuse(node.line, f"'{operator}' takes one value at a time")
-        return None
+        return read_operand(self._reading, operator, node)

@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, assert_never
+from datetime import UTC
+from typing import TYPE_CHECKING, Final, assert_never
 
-from rules.match import Enroll, Evidence, Match
-from rules.model import AllOf, AnyOf, Condition, Not
-from rules.operators import build_verdict
+from rules.clause_tests import compile_all, compile_clause
+from rules.gate import Gate, gate_of
+from rules.match import Call, Enroll, Exit, Judged, Match, Traced
+from rules.model import (
+    AddToSequence,
+    AllOf,
+    AnyOf,
+    Condition,
+    MissingParent,
+    Not,
+    RemoveFromSequence,
+    Webhook,
+)
+from rules.moment import Moment
+from rules.paths import Path
 from rules.recipient import address_of
-from rules.states import States
+from rules.states import NO_PARENTS, NO_PREVIOUS, States
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import tzinfo
 
-    from pipeline.change import Change
+    from pipeline.change import Change, Fields, Value
     from pipeline.objects import Operation, SObject
+    from rules.clause_tests import CompiledClause, Test
+    from rules.match import Effect
     from rules.model import Action, Clause, Rule
+    from rules.states import Parent
 
-_Test: TypeAlias = "Callable[[States], bool]"
-_Trace: TypeAlias = "Callable[[States], tuple[Evidence, ...]]"
-_Perform: TypeAlias = "Callable[[States], Enroll]"
-
-
-class _Compiled(NamedTuple):
-    """A clause's test, and the trace of the conditions that decide it, whichever way it goes."""
-
-    test: _Test
-    trace: _Trace
+_NO_MATCH: Final = Judged()
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
     """A rule, ready to be asked about changes.
 
-    `reads`: the fields of its conditions and its recipients, as the rule spells them: those
-    whose change is worth a callout. `reads_any_field`: it has no condition, so any change is.
+    `reads`: the fields and paths of its conditions and its recipients, as the rule spells them:
+    those whose change is worth a callout. `reads_any_field`: it has no condition, so any change
+    is. `paths`: every path through a lookup that it reads, those of variables too. `fields`: the
+    record's own fields that deciding and acting take, reference fields included. `gate`: what has
+    to be so before it can match, for an index. `test`: the verdict on `when`, None while it lacks a
+    parent.
     """
 
     name: str
@@ -43,140 +55,176 @@ class CompiledRule:
     object: SObject
     operations: frozenset[Operation]
     include_sync_user: bool
+    max_age_ms: int
+    ceiling: int
+    missing_parent: MissingParent
+    enrolls: bool
     reads: frozenset[str]
     reads_any_field: bool
-    _when: _Compiled
-    _then: tuple[_Perform, ...]
+    paths: frozenset[Path]
+    fields: frozenset[str]
+    gate: Gate | None
+    test: Test
+    _clauses: tuple[CompiledClause, ...]
+    _when: CompiledClause
+    _when_paths: tuple[tuple[Path, bool], ...]
+    _then_paths: tuple[Path, ...]
+    _then: tuple[Callable[[States], Effect], ...]
 
-    def match(self, change: Change, *, by_sync_user: bool) -> Match | None:
-        """Return what the rule makes of `change`, or None when it does not match.
+    def match(
+        self,
+        change: Change,
+        *,
+        by_sync_user: bool,
+        zone: tzinfo = UTC,
+        parents: Mapping[str, Parent] = NO_PARENTS,
+        previous: Mapping[str, Fields] = NO_PREVIOUS,
+    ) -> Match | None:
+        """Return what the rule makes of `change`, or None: it does not match, or lacks a parent.
 
         `by_sync_user`: the change's actor is the org's Sync User.
         """
         if change.object != self.object or change.operation not in self.operations:
             return None
-        return self.match_states(States(change), by_sync_user=by_sync_user)
-
-    def match_states(self, states: States, *, by_sync_user: bool) -> Match | None:
-        """Match the states of a change of this rule's object and one of its operations."""
-        if (by_sync_user and not self.include_sync_user) or not self._when.test(states):
+        if by_sync_user and not self.include_sync_user:
             return None
-        return Match(
-            rule=self.name,
-            version=self.version,
-            evidence=self._when.trace(states),
-            actions=tuple(perform(states) for perform in self._then),
+        states = States(change, Moment(change.captured_at, zone), parents, previous)
+        return self.judge(states).match
+
+    def judge(self, states: States) -> Judged:
+        """Judge the states of a change that the rule is to be asked about."""
+        verdict = self.test(states)
+        if verdict is False:
+            return _NO_MATCH
+        lacking = self._lacking(states, decided=verdict is True)
+        if lacking is not None:
+            return lacking
+        return Judged(
+            Match(
+                rule=self.name,
+                version=self.version,
+                evidence=self._when.trace(states),
+                actions=tuple(perform(states) for perform in self._then),
+                ceiling=self.ceiling,
+            )
         )
+
+    def judge_clauses(self, states: States) -> tuple[bool | None, ...]:
+        """Return the verdict on each clause of `when`; None: it lacks a parent."""
+        return tuple(clause.test(states) for clause in self._clauses)
+
+    def trace(self, states: States) -> tuple[Traced, ...]:
+        """Return each clause of `when` with all its conditions and their verdicts."""
+        return tuple(clause.trace_whole(states) for clause in self._clauses)
+
+    def _lacking(self, states: States, *, decided: bool) -> Judged | None:
+        """Return the records that stand between the rule and its decision, or None."""
+        if decided and not self._then_paths:
+            return None
+        paths = [*([] if decided else self._when_paths), *((p, False) for p in self._then_paths)]
+        found = [states.read(path, with_old=with_old) for path, with_old in paths]
+        unread = frozenset(read.unread for read in found if read.unread is not None)
+        if unread:
+            return Judged(unread=unread)
+        if self.missing_parent is MissingParent.EMPTY:
+            return None
+        missing = frozenset(read.missing for read in found if read.missing is not None)
+        return Judged(missing=missing) if missing else None
 
 
 def compile_rule(rule: Rule, version: int) -> CompiledRule:
     """Compile a parsed rule; `version` is the number under which it was applied."""
-    conditions = frozenset(field for clause in rule.clauses for field in _fields(clause))
-    recipients = frozenset(action.recipient for action in rule.actions)
+    waits = rule.missing_parent is MissingParent.WAIT
+    clauses = tuple(compile_clause(clause, waits=waits) for clause in rule.clauses)
+    when = compile_all(clauses)
+    conditions = frozenset(condition.field for condition in conditions_of(rule.clauses))
+    recipients = frozenset(
+        action.recipient for action in rule.actions if not isinstance(action, Webhook)
+    )
+    told = frozenset(text for action in rule.actions for text in _told(action))
+    read = [Path.parse(text) for text in sorted(conditions | recipients | told)]
+    then = {Path.parse(text) for text in recipients | told}
     return CompiledRule(
         name=rule.name,
         version=version,
         object=rule.object,
         operations=rule.operations,
         include_sync_user=rule.include_sync_user,
+        max_age_ms=rule.max_age * 1000,
+        ceiling=rule.ceiling,
+        missing_parent=rule.missing_parent,
+        enrolls=any(isinstance(action, AddToSequence) for action in rule.actions),
         reads=conditions | recipients,
         reads_any_field=not conditions,
-        _when=_compile_all([_compile_clause(clause) for clause in rule.clauses]),
+        paths=frozenset(path for path in read if path.references),
+        fields=frozenset((*path.references, path.field)[0] for path in read),
+        gate=gate_of(rule.clauses),
+        test=when.test,
+        _clauses=clauses,
+        _when=when,
+        _when_paths=when.paths,
+        _then_paths=tuple(sorted(path for path in then if path.references)),
         _then=tuple(_compile_action(action) for action in rule.actions),
     )
 
 
-def _fields(clause: Clause) -> Iterator[str]:
-    match clause:
-        case Condition():
-            yield clause.field
-        case AllOf() | AnyOf():
-            for inner in clause.clauses:
-                yield from _fields(inner)
-        case Not():
-            yield from _fields(clause.clause)
+def conditions_of(clauses: tuple[Clause, ...]) -> Iterator[Condition]:
+    """Yield every condition in `clauses`, however deep."""
+    for clause in clauses:
+        match clause:
+            case Condition():
+                yield clause
+            case AllOf() | AnyOf():
+                yield from conditions_of(clause.clauses)
+            case Not():
+                yield from conditions_of((clause.clause,))
+            case _:
+                assert_never(clause)
+
+
+def _told(action: Action) -> Iterator[str]:
+    """Yield the fields whose values an action passes on."""
+    match action:
+        case AddToSequence():
+            yield from action.variables.values()
+        case Webhook():
+            yield from action.fields.values()
+        case RemoveFromSequence():
+            pass
         case _:
-            assert_never(clause)
+            assert_never(action)
 
 
-def _compile_clause(clause: Clause) -> _Compiled:
-    match clause:
-        case Condition():
-            return _compile_condition(clause)
-        case AllOf():
-            return _compile_all([_compile_clause(inner) for inner in clause.clauses])
-        case AnyOf():
-            return _compile_any([_compile_clause(inner) for inner in clause.clauses])
-        case Not():
-            return _compile_not(_compile_clause(clause.clause))
-    assert_never(clause)
+def _compile_action(action: Action) -> Callable[[States], Effect]:
+    match action:
+        case AddToSequence():
+            return _compile_enroll(action)
+        case RemoveFromSequence():
+            recipient = _reader(action.recipient)
+            return lambda states: Exit(action.sequence, address_of(recipient(states)))
+        case Webhook():
+            fields = {name: _reader(text) for name, text in action.fields.items()}
+            return lambda states: Call(
+                action.url, {name: read(states) for name, read in fields.items()}
+            )
+    assert_never(action)
 
 
-def _compile_condition(condition: Condition) -> _Compiled:
-    field = condition.field
-    verdict = build_verdict(condition.operator, condition.operand)
+def _compile_enroll(action: AddToSequence) -> Callable[[States], Effect]:
+    recipient = _reader(action.recipient)
+    variables = {name: _reader(text) for name, text in action.variables.items()}
 
-    def test(states: States) -> bool:
-        key = states.key(field)
-        return verdict(states.previous.get(key), states.current.get(key))
-
-    def trace(states: States) -> tuple[Evidence, ...]:
-        key = states.key(field)
-        old, new = states.previous.get(key), states.current.get(key)
-        return (
-            Evidence(field, condition.operator, condition.operand, old, new, verdict(old, new)),
-        )
-
-    return _Compiled(test, trace)
-
-
-def _compile_all(clauses: Sequence[_Compiled]) -> _Compiled:
-    tests = tuple(clause.test for clause in clauses)
-
-    def trace(states: States) -> tuple[Evidence, ...]:
-        failed = next((clause for clause in clauses if not clause.test(states)), None)
-        if failed is not None:
-            return failed.trace(states)
-        return tuple(evidence for clause in clauses for evidence in clause.trace(states))
-
-    def test(states: States) -> bool:
-        for test_one in tests:  # noqa: SIM110 -- a generator a call costs as much as the tests
-            if not test_one(states):
-                return False
-        return True
-
-    return _Compiled(test, trace)
-
-
-def _compile_any(clauses: Sequence[_Compiled]) -> _Compiled:
-    tests = tuple(clause.test for clause in clauses)
-
-    def trace(states: States) -> tuple[Evidence, ...]:
-        held = next((clause for clause in clauses if clause.test(states)), None)
-        if held is not None:
-            return held.trace(states)
-        return tuple(evidence for clause in clauses for evidence in clause.trace(states))
-
-    def test(states: States) -> bool:
-        for test_one in tests:  # noqa: SIM110 -- as above
-            if test_one(states):
-                return True
-        return False
-
-    return _Compiled(test, trace)
-
-
-def _compile_not(clause: _Compiled) -> _Compiled:
-    return _Compiled(lambda states: not clause.test(states), clause.trace)
-
-
-def _compile_action(action: Action) -> _Perform:
-    def perform(states: States) -> Enroll:
+    def perform(states: States) -> Effect:
         return Enroll(
             sequence=action.sequence,
-            recipient=address_of(states.value(action.recipient)),
-            variables={name: states.value(field) for name, field in action.variables.items()},
+            recipient=address_of(recipient(states)),
+            variables={name: read(states) for name, read in variables.items()},
             re_enroll=action.re_enroll,
         )
 
     return perform
+
+
+def _reader(text: str) -> Callable[[States], Value]:
+    path = Path.parse(text)
+    return lambda states: states.read(path, with_old=False).new

@@ -23,10 +23,10 @@ class Mistake(msgspec.Struct, frozen=True):
 
 
 class RuleError(ValueError):
-    """A text of rules is refused; `mistakes` holds everything found in it, in line order."""
+    """A text of rules is refused; `mistakes` holds all that was found, in the order of lines."""
 
     def __init__(self, mistakes: Iterable[Mistake]) -> None:
-        self.mistakes = tuple(sorted(mistakes, key=lambda mistake: mistake.line))
+        self.mistakes = tuple(sorted(mistakes, key=lambda one: (one.source, one.line)))
         super().__init__("\n".join(map(str, self.mistakes)))
 
 

@@ -1,28 +1,54 @@
-"""From YAML text to rules, or to everything that is wrong with it."""
+"""From YAML text to documents - rules, sequences -, or to everything that is wrong with it."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.objects import Operation, SObject
+from rules.actions import read_action
 from rules.clauses import ClauseReader
 from rules.mistakes import RuleError
-from rules.model import MAX_SEQUENCE_CHARACTERS, AddToSequence, ReEnroll, Rule
+from rules.model import (
+    DEFAULT_CEILING,
+    DEFAULT_MAX_AGE_S,
+    MissingParent,
+    Rule,
+    Sequence,
+)
 from rules.reading import Reading
+from rules.sequences import read_sequence
 from rules.source import read_documents
 
 if TYPE_CHECKING:
-    from rules.model import Action
-    from rules.source import Node
+    from collections.abc import Mapping
+
+    from rules.source import Node, SourceDocument
 
 MAX_NAME_CHARACTERS: Final = 100
 
 _NAME: Final = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*")
-_RULE_KEYS: Final = ("rule", "object", "on", "when", "then", "include_sync_user")
 _REQUIRED_RULE_KEYS: Final = ("rule", "object", "on", "then")
-_ADD_TO_SEQUENCE: Final = "add_to_sequence"
-_ACTION_KEYS: Final = (_ADD_TO_SEQUENCE, "recipient", "variables", "re_enroll")
+_RULE_KEYS: Final = (
+    *_REQUIRED_RULE_KEYS,
+    "when",
+    "include_sync_user",
+    "max_age",
+    "ceiling",
+    "missing_parent",
+)
+
+
+class Document(NamedTuple):
+    """A rule or a sequence, where it begins, and its own text as it is to be kept.
+
+    `lines`: the line on which a condition, or the text of a field, path or sequence, first stands.
+    """
+
+    content: Rule | Sequence
+    line: int
+    lines: Mapping[object, int]
+    text: str
 
 
 def parse_rules(text: str, source: str) -> list[Rule]:
@@ -33,26 +59,61 @@ def parse_rules(text: str, source: str) -> list[Rule]:
     Raises:
         RuleError: with every mistake that was found, or for a text without any rule.
     """
-    documents, mistakes = read_documents(text, source)
-    reading = Reading(source, mistakes)
-    if not documents and not mistakes:
+    found = parse_documents(text, source)
+    rules = [document.content for document in found if isinstance(document.content, Rule)]
+    if not rules:
+        reading = Reading(source, [])
         reading.refuse(1, "no rule found")
-    rules = [_read_rule(reading, document) for document in documents]
-    _check_names(reading, documents)
+        raise RuleError(reading.mistakes)
+    return rules
+
+
+def parse_documents(text: str, source: str) -> list[Document]:
+    """Return the rules and sequences of `text`, one a YAML document, in order.
+
+    Raises:
+        RuleError: with every mistake that was found, or for a text without any document.
+    """
+    documents, mistakes = read_documents(text, source)
+    if not documents and not mistakes:
+        Reading(source, mistakes).refuse(1, "no rule found")
+    found = [_read_document(source, document) for document in documents]
+    for document in found:
+        mistakes += document.reading.mistakes
+    _check_names(Reading(source, mistakes), [document.node for document in documents])
     if mistakes:
         raise RuleError(mistakes)
-    return [rule for rule in rules if rule is not None]
+    return [
+        Document(one.content, document.node.line, one.reading.lines, document.text)
+        for one, document in zip(found, documents, strict=True)
+        if one.content is not None
+    ]
+
+
+class _ReadDocument(NamedTuple):
+    content: Rule | Sequence | None
+    reading: Reading
+
+
+def _read_document(source: str, document: SourceDocument) -> _ReadDocument:
+    reading = Reading(source, [])
+    content = document.node.content
+    if isinstance(content, dict) and "sequence" in content and "rule" not in content:
+        return _ReadDocument(read_sequence(reading, document.node, content), reading)
+    return _ReadDocument(_read_rule(reading, document.node), reading)
 
 
 def _check_names(reading: Reading, documents: list[Node]) -> None:
-    first_lines: dict[str, int] = {}
+    first_lines: dict[tuple[str, str], int] = {}
     for document in documents:
-        name = document.content.get("rule") if isinstance(document.content, dict) else None
+        content = document.content if isinstance(document.content, dict) else {}
+        kind = "sequence" if "sequence" in content and "rule" not in content else "rule"
+        name = content.get(kind)
         if name is None or not isinstance(name.content, str):
             continue
-        first = first_lines.setdefault(name.content, name.line)
+        first = first_lines.setdefault((kind, name.content), name.line)
         if first != name.line:
-            reading.refuse(name.line, f"a rule '{name.content}' stands on line {first} already")
+            reading.refuse(name.line, f"a {kind} '{name.content}' stands on line {first} already")
 
 
 def _read_rule(reading: Reading, document: Node) -> Rule | None:
@@ -68,10 +129,16 @@ def _read_rule(reading: Reading, document: Node) -> Rule | None:
     when = reading.read_list(entries["when"], "'when'") if "when" in entries else None
     clauses = ClauseReader(reading, operations).read_clauses(when or ())
     then = reading.read_filled_list(entries["then"], "'then'") if "then" in entries else None
-    actions = [_read_action(reading, node) for node in then or ()]
-    sync = entries.get("include_sync_user")
-    include = reading.read_flag(sync, "'include_sync_user'") if sync is not None else False
-    if name is None or object_ is None or operations is None or include is None:
+    actions = [read_action(reading, node) for node in then or ()]
+    include = reading.read_flag_or(entries, "include_sync_user", default=False)
+    max_age = reading.read_duration_s_or(entries, "max_age", default=DEFAULT_MAX_AGE_S)
+    ceiling = reading.read_count_or(entries, "ceiling", default=DEFAULT_CEILING)
+    missing_parent = (
+        reading.read_choice(entries["missing_parent"], MissingParent, "'missing_parent'")
+        if "missing_parent" in entries
+        else MissingParent.WAIT
+    )
+    if name is None or object_ is None or operations is None or missing_parent is None:
         return None
     return Rule(
         name=name,
@@ -80,6 +147,9 @@ def _read_rule(reading: Reading, document: Node) -> Rule | None:
         actions=tuple(action for action in actions if action is not None),
         clauses=clauses,
         include_sync_user=include,
+        max_age=max_age,
+        ceiling=ceiling,
+        missing_parent=missing_parent,
     )
 
 
@@ -102,46 +172,3 @@ def _read_operations(reading: Reading, node: Node) -> frozenset[Operation] | Non
     operations = [reading.read_choice(item, Operation, "operation") for item in nodes]
     known = frozenset(operation for operation in operations if operation is not None)
     return known if len(known) > 0 and None not in operations else None
-
-
-def _read_action(reading: Reading, node: Node) -> Action | None:
-    entries = reading.read_mapping(node, "an action")
-    if entries is None:
-        return None
-    reading.check_keys(
-        entries, known=_ACTION_KEYS, required=(_ADD_TO_SEQUENCE, "recipient"), line=node.line
-    )
-    sequence = (
-        reading.read_text(entries[_ADD_TO_SEQUENCE], f"'{_ADD_TO_SEQUENCE}'")
-        if _ADD_TO_SEQUENCE in entries
-        else None
-    )
-    if sequence is not None and len(sequence) > MAX_SEQUENCE_CHARACTERS:
-        reading.refuse(
-            entries[_ADD_TO_SEQUENCE].line,
-            f"a sequence's name has at most {MAX_SEQUENCE_CHARACTERS} characters",
-        )
-    recipient = (
-        reading.read_field(entries["recipient"], "'recipient'") if "recipient" in entries else None
-    )
-    variables = _read_variables(reading, entries["variables"]) if "variables" in entries else {}
-    re_enroll = (
-        reading.read_choice(entries["re_enroll"], ReEnroll, "'re_enroll'")
-        if "re_enroll" in entries
-        else ReEnroll.NEVER
-    )
-    if sequence is None or recipient is None or re_enroll is None:
-        return None
-    return AddToSequence(sequence, recipient, variables, re_enroll)
-
-
-def _read_variables(reading: Reading, node: Node) -> dict[str, str]:
-    entries = reading.read_mapping(node, "'variables'") or {}
-    fields: dict[str, str] = {}
-    for variable, value in entries.items():
-        if not variable.strip():
-            reading.refuse(value.line, "a variable needs a name")
-        field = reading.read_field(value, f"variable '{variable}'")
-        if field is not None:
-            fields[variable] = field
-    return fields

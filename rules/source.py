@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import msgspec
 import yaml
@@ -52,7 +52,14 @@ class _UnreadableError(Exception):
         self.message = message
 
 
-def read_documents(text: str, source: str) -> tuple[list[Node], list[Mistake]]:
+class SourceDocument(NamedTuple):
+    """One document, and its own text: comments before its first line's `---` stay with it."""
+
+    node: Node
+    text: str
+
+
+def read_documents(text: str, source: str) -> tuple[list[SourceDocument], list[Mistake]]:
     """Return the documents of `text` and the mistakes in its YAML.
 
     Empty documents are left out. Where the YAML is broken, the documents before the break are
@@ -62,33 +69,21 @@ def read_documents(text: str, source: str) -> tuple[list[Node], list[Mistake]]:
         message = f"longer than {MAX_TEXT_CHARACTERS} characters; split it into several files"
         return [], [Mistake(source, 1, message)]
     reader = _Reader(text, source)
-    documents: list[Node] = []
+    documents: list[SourceDocument] = []
+    begun = 0
     try:
         for event in reader.events:
             if isinstance(event, yaml.DocumentStartEvent):
-                document = reader.node(next(reader.events))
-                if document.content is not None:
-                    documents.append(document)
+                node = reader.node(next(reader.events))
+                end = next(reader.events).end_mark
+                # To the letter: indentation and the ends of block texts mean something.
+                piece = text[begun : end.index] if end is not None else text[begun:]
+                begun += len(piece)
+                if node.content is not None:
+                    documents.append(SourceDocument(node, piece))
     except _UnreadableError as error:
         reader.refuse(error.line, error.message)
     return documents, reader.mistakes
-
-
-def split_documents(text: str) -> list[str]:
-    """Return the text of each document that `read_documents` found without a mistake.
-
-    Comments stay with the document that they stand in or before its first line's `---`.
-    """
-    pieces: list[str] = []
-    begun = 0
-    for event in _events(text):
-        if isinstance(event, yaml.DocumentEndEvent) and event.end_mark is not None:
-            # To the letter: indentation and the ends of block texts mean something.
-            piece = text[begun : event.end_mark.index]
-            begun = event.end_mark.index
-            if read_documents(piece, "")[0]:
-                pieces.append(piece)
-    return pieces
 
 
 def _events(text: str) -> Iterator[yaml.Event]:

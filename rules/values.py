@@ -2,17 +2,17 @@
 
 Types come from the record: an operand is prepared for every type that it can be read as, and
 the record's value picks. What cannot be compared does not match; nothing here raises on any
-record. Null is None, an absent field, or empty text.
+record. Null is None, an absent field, or empty text. Where dates lie is in `rules.spans`.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from pipeline.objects import is_salesforce_id, long_id
+from rules.temporal import day_of, instant_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,11 +24,6 @@ Test: TypeAlias = "Callable[[Value], bool]"
 Number: TypeAlias = "int | Decimal"
 
 _NUMBER: Final = re.compile(r"\s*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\s*", re.ASCII)
-_INSTANT: Final = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[-+]\d\d:?\d\d)", re.ASCII
-)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _BOOLEANS: Final = {"true": True, "false": False}
 _ID_LENGTHS: Final = (15, 18)
 
@@ -48,20 +43,6 @@ def number_of(value: Value) -> Number | None:
         except InvalidOperation:  # an exponent beyond what Decimal holds
             return None
     return value if isinstance(value, Decimal) and value.is_finite() else None
-
-
-def instant_of(value: Value) -> int | None:
-    """Return the instant that a datetime with a zone names, in microseconds since 1970.
-
-    Salesforce writes `2026-05-01T12:00:00.000+0000` and, in places, `Z`. A date is no instant.
-    """
-    if type(value) is not str or not _INSTANT.fullmatch(value):
-        return None
-    try:
-        moment = datetime.fromisoformat(value)
-        return (moment - _EPOCH) // _MICROSECOND
-    except (ValueError, OverflowError):  # a thirteenth month, an offset of a day
-        return None
 
 
 def text_of(operand: Scalar) -> str:
@@ -106,29 +87,71 @@ def equal_to(operands: tuple[Scalar, ...]) -> Test:
 def ordered_against(operand: Scalar, holds: Callable[[Any, Any], bool]) -> Test:
     """Return the test whether `holds(value, operand)`; null and other types never do.
 
-    Numbers and datetimes order by value. Text orders as text, without regard to case, unless
-    the operand is a number: then it counts as the number that it spells, if it spells one.
+    Numbers order by value. Text orders as text, without regard to case, unless the operand is a
+    number: then it counts as the number that it spells, if it spells one.
     """
     number = number_of(operand)
-    instant = instant_of(operand)
     text = text_of(operand)
 
     def holds_for_number(value: Value) -> bool:
         own = number_of(value)
         return own is not None and number is not None and holds(own, number)
 
-    def holds_for_text(value: str) -> bool:
-        if instant is not None and (own := instant_of(value)) is not None:
-            return holds(own, instant)
-        return value != "" and holds(value.casefold(), text)
-
     if not isinstance(operand, str):
         return holds_for_number
 
     def holds_for_either(value: Value) -> bool:
-        return holds_for_text(value) if isinstance(value, str) else holds_for_number(value)
+        if isinstance(value, str):
+            return value != "" and holds(value.casefold(), text)
+        return holds_for_number(value)
 
     return holds_for_either
+
+
+def on_text(part: str, holds: Callable[[str, str], bool]) -> Test:
+    """Return the test whether `holds(value, part)`, both case folded.
+
+    Only text that is not null has parts, as SOQL's LIKE is for text alone.
+    """
+    folded = part.casefold()
+    return lambda value: isinstance(value, str) and value != "" and holds(value.casefold(), folded)
+
+
+def members_of(text: str) -> frozenset[str]:
+    """Return the members of a multi-select picklist's `A;B`, case folded, without blank ones."""
+    return frozenset(part for part in map(str.strip, text.casefold().split(";")) if part)
+
+
+def including(operands: tuple[Scalar, ...]) -> Test:
+    """Return the test whether every member of one of the operands is selected in the value."""
+    wanted = tuple(members for members in map(members_of, map(str, operands)) if members)
+
+    def includes(value: Value) -> bool:
+        if not isinstance(value, str):
+            return False
+        selected = members_of(value)
+        return any(members <= selected for members in wanted)
+
+    return includes
+
+
+def rise(old: Value, new: Value) -> int:
+    """Return 1 where `new` is more or later than `old`, -1 where less or earlier, else 0.
+
+    Numbers, dates and datetimes rise and fall, each against its own kind; text does not, whatever
+    it spells.
+    """
+    pairs: tuple[tuple[Number | None, Number | None], ...]
+    if isinstance(old, str) and isinstance(new, str):
+        pairs = ((instant_of(old), instant_of(new)), (day_of(old), day_of(new)))
+    elif isinstance(old, str) or isinstance(new, str):
+        return 0
+    else:
+        pairs = ((number_of(old), number_of(new)),)
+    for before, after in pairs:
+        if before is not None and after is not None:
+            return (after > before) - (after < before)
+    return 0
 
 
 def same(old: Value, new: Value) -> bool:

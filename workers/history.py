@@ -1,18 +1,23 @@
-"""History and current state: two statements for a whole batch, whatever its size."""
+"""History and current state: a statement each for a whole batch, whatever its size."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline.objects import Operation
+from pipeline import json_text
+from pipeline.objects import Operation, SObject
+from workers.received import ReceivedChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pipeline.database import Connection
-    from workers.received import ReceivedChange
 
-# Returns the keys that were new, and the epoch of the rules that the batch is to be judged by.
+    # (captured_at, capture, record, org).
+    ChangeKey = tuple[int, str, str, str]
+
+# Returns the keys that were new, and the epoch of the rules that the batch is to be judged by: as
+# committed after the first row was written (0004_lookups.sql says why that matters).
 _INSERT_HISTORY: Final = """
     INSERT INTO change (captured_at, capture_id, record_id, org_id, object, operation, sequence,
                         transaction_id, actor_id, callout_id, received_at, old, new)
@@ -20,7 +25,18 @@ _INSERT_HISTORY: Final = """
                          $7::integer[], $8::text[], $9::text[], $10::text[], $11::bigint[],
                          $12::text[], $13::text[])
     ON CONFLICT DO NOTHING
-    RETURNING captured_at, capture_id, record_id, org_id, (SELECT epoch FROM rule_epoch) AS epoch"""
+    RETURNING captured_at, capture_id, record_id, org_id,
+              (SELECT penstock_rule_epoch()) AS epoch"""
+
+# The limit keeps the planner to the index: an array of a few hundred keys had it read whole tables.
+_READ_HISTORY: Final = """
+    SELECT found.* FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[])
+        AS wanted (captured_at, capture_id, record_id, org_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM change
+        WHERE (change.captured_at, change.capture_id, change.record_id, change.org_id)
+            = (wanted.captured_at, wanted.capture_id, wanted.record_id, wanted.org_id)
+        LIMIT 1) AS found"""
 
 # The last writer wins, whatever the order of arrival.
 _UPSERT_RECORDS: Final = """
@@ -62,6 +78,40 @@ async def insert_history(
         return [], None
     new_keys = {tuple(row)[:4] for row in rows}
     return [change for change in changes if change.key in new_keys], rows[0]["epoch"]
+
+
+async def read_history(
+    connection: Connection, keys: Iterable[ChangeKey]
+) -> dict[ChangeKey, ReceivedChange]:
+    """Return the changes of `keys` that the history still has, by their keys."""
+    wanted = sorted(set(keys))
+    if not wanted:
+        return {}
+    rows = await connection.fetch(_READ_HISTORY, *map(list, zip(*wanted, strict=True)))
+    changes = [
+        ReceivedChange(
+            captured_at=row["captured_at"],
+            capture_id=row["capture_id"],
+            record_id=row["record_id"],
+            org_id=row["org_id"],
+            object=SObject(row["object"]),
+            operation=Operation(row["operation"]),
+            sequence=row["sequence"],
+            transaction_id=row["transaction_id"],
+            actor_id=row["actor_id"],
+            callout_id=row["callout_id"],
+            received_at=row["received_at"],
+            masked=True,
+            old=_masked(row["old"]),
+            new=_masked(row["new"]),
+        )
+        for row in rows
+    ]
+    return {change.key: change for change in changes}
+
+
+def _masked(original: str | None) -> bytes | None:
+    return None if original is None else json_text.mask(original.encode())
 
 
 async def upsert_records(connection: Connection, changes: Iterable[ReceivedChange]) -> None:

@@ -8,16 +8,22 @@ from pipeline.database import window
 from pipeline.errors import Kind, PermanentError, Reason, classify
 from workers import dead_letters, tries
 from workers.dead_letters import DeadLetter, Streak
-from workers.enrollments import Fired, fire
+from workers.enrollments import fire
 from workers.history import insert_history, upsert_records
+from workers.lookups.cases import Case
+from workers.lookups.evaluation import evaluate
+from workers.lookups.reevaluation import keep_reevaluations
+from workers.lookups.references import keep_references
+from workers.lookups.waits import keep_waits
+from workers.opt_outs import keep_opt_outs
 from workers.received import now_ms
+from workers.record_ends import keep_ends
 from workers.rule_book import RuleBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pipeline.database import Connection, Pool
-    from rules import Match
     from workers.received import ReceivedChange
 
 _MAX_TRIES: Final = 3
@@ -31,11 +37,15 @@ class Outcome(NamedTuple):
 
 
 class Processor:
-    """Commits batches of changes."""
+    """Commits batches of changes.
 
-    def __init__(self, pool: Pool, *, retention_days: int) -> None:
+    `parent_wait_s`: how long a rule waits for a record that it looks up.
+    """
+
+    def __init__(self, pool: Pool, *, retention_days: int, parent_wait_s: float = 600.0) -> None:
         self._pool = pool
         self._retention_days = retention_days
+        self._parent_wait_s = parent_wait_s
         self._rule_book = RuleBook()
         self._streak = Streak()
         # Marks of this process that stand: of the suspects under way, and of the few that went back
@@ -152,21 +162,14 @@ class Processor:
             return
         await upsert_records(connection, new)
         await self._rule_book.turn_to(epoch, connection)
-        await fire(
-            connection,
-            (Fired(change, match) for change in new for match in self._evaluate(change)),
-        )
-
-    def _evaluate(self, change: ReceivedChange) -> list[Match]:
-        """Ask the rules. Nothing here waits for anything, so whatever fails is no outage."""
-        try:
-            return self._rule_book.evaluate(change)
-        except PermanentError:
-            raise
-        except Exception as error:
-            raise PermanentError(
-                Reason.RULE_FAILED, f"evaluating the rules failed: {type(error).__name__}"
-            ) from error
+        ended = await keep_ends(connection, new)
+        await keep_opt_outs(connection, new)
+        judged = await evaluate(connection, self._rule_book, [Case(change) for change in new])
+        await keep_waits(connection, judged, wait_s=self._parent_wait_s)
+        if self._rule_book.has_climbs:
+            await keep_references(connection, self._rule_book, judged)
+            await keep_reevaluations(connection, self._rule_book, judged)
+        await fire(connection, [fired for one in judged for fired in one.fired()], ended)
 
     def _split_by_time(
         self, batch: Iterable[ReceivedChange]

@@ -1,21 +1,23 @@
-"""The active rules of every org, compiled once per epoch."""
+"""The active rules of every org, compiled once per epoch, and what else of an org they need."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+from zoneinfo import ZoneInfo
 
 import structlog
 
 from pipeline.errors import TransientError
+from pipeline.objects import SObject
 from rules import CompiledRule, RuleError, RuleSet, compile_rule, parse_rules
+from workers.lookups.climbs import Climbs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import tzinfo
 
     from pipeline.database import Connection
-    from rules import Match
-    from workers.received import ReceivedChange
 
     # (org, rule, version).
     RuleKey = tuple[str, str, int]
@@ -25,24 +27,37 @@ log = structlog.get_logger()
 _READ_EPOCH: Final = "SELECT epoch FROM rule_epoch"
 _READ_RULES: Final = """
     SELECT org_id, rule, version, source FROM rule WHERE state = 'active' ORDER BY org_id, rule"""
-_READ_SYNC_USERS: Final = "SELECT org_id, sync_user_id FROM org"
+_READ_ORGS: Final = "SELECT org_id, sync_user_id, time_zone FROM org"
+_READ_TRAVERSALS: Final = "SELECT org_id, object, field FROM traversal"
+
+
+class OrgRules(NamedTuple):
+    """What decides the changes of one org. Dates count in `zone`."""
+
+    rules: RuleSet
+    climbs: Climbs
+    sync_user_id: str
+    zone: tzinfo
 
 
 class RuleBook:
-    """What decides changes at one epoch; read again when a transaction sees another."""
+    """What decides changes at one epoch; read again when a transaction sees another.
+
+    Not to be shared by tasks: it turns while they wait.
+    """
 
     def __init__(self) -> None:
         self._epoch: int | None = None
         self._compiled: Mapping[RuleKey, CompiledRule] = {}
-        self._rules: Mapping[str, RuleSet] = {}
-        self._sync_users: Mapping[str, str] = {}
+        self._orgs: Mapping[str, OrgRules] = {}
+        self.has_climbs = False
 
     async def turn_to(self, epoch: int, connection: Connection) -> None:
         """Hold the rules of `epoch` or later.
 
         Raises:
-            TransientError: a rule was written for a newer version of this code. The worker holds
-                rather than judge without it.
+            TransientError: a rule was written for a newer version of this code, or an org's time
+                zone is unknown to this machine. The worker holds rather than judge without it.
         """
         if epoch == self._epoch:
             return
@@ -55,26 +70,44 @@ class RuleBook:
             key = (row["org_id"], row["rule"], row["version"])
             compiled[key] = self._compiled.get(key) or _compile(key, row["source"])
             by_org[row["org_id"]].append(compiled[key])
+        # References are kept for as long as a sweep has not seen that no rule climbs them any more.
+        kept: defaultdict[str, list[tuple[SObject, str]]] = defaultdict(list)
+        for row in await connection.fetch(_READ_TRAVERSALS):
+            kept[row["org_id"]].append((SObject(row["object"]), row["field"]))
+        self._orgs = {
+            row["org_id"]: OrgRules(
+                rules=RuleSet(by_org[row["org_id"]]),
+                climbs=Climbs(by_org[row["org_id"]], kept[row["org_id"]]),
+                sync_user_id=row["sync_user_id"],
+                zone=_zone(row["org_id"], row["time_zone"]),
+            )
+            for row in await connection.fetch(_READ_ORGS)
+            if row["org_id"] in by_org or row["org_id"] in kept
+        }
+        self.has_climbs = any(org.climbs for org in self._orgs.values())
         self._compiled = compiled
-        self._rules = {org_id: RuleSet(rules) for org_id, rules in by_org.items()}
-        rows = await connection.fetch(_READ_SYNC_USERS)
-        self._sync_users = {row["org_id"]: row["sync_user_id"] for row in rows}
         self._epoch = held
         log.info("rules_loaded", epoch=held, rule_count=len(compiled))
 
-    def evaluate(self, change: ReceivedChange) -> list[Match]:
-        """Return the rules of the change's org that match it.
-
-        Its records are decoded only if some rule listens to such a change.
+    async def turn_to_newest(self, connection: Connection) -> int:
+        """Hold the rules as they are committed now; return their epoch.
 
         Raises:
-            PermanentError: a record cannot be decoded.
+            TransientError: as `turn_to`.
         """
-        rules = self._rules.get(change.org_id)
-        if rules is None or not rules.listens_to(change.object, change.operation):
-            return []
-        by_sync_user = change.actor_id == self._sync_users.get(change.org_id)
-        return rules.evaluate(change.decode(), by_sync_user=by_sync_user)
+        epoch: int = await connection.fetchval(_READ_EPOCH)
+        await self.turn_to(epoch, connection)
+        return epoch
+
+    def of(self, org_id: str) -> OrgRules | None:
+        """Return what decides an org's changes; None when nothing does."""
+        return self._orgs.get(org_id)
+
+    def needed_traversals(self) -> frozenset[tuple[str, SObject, str]]:
+        """Return every (org, object, reference field) that rules climb."""
+        return frozenset(
+            (org_id, *needed) for org_id, org in self._orgs.items() for needed in org.climbs.needed
+        )
 
 
 def _compile(key: RuleKey, source: str) -> CompiledRule:
@@ -84,3 +117,11 @@ def _compile(key: RuleKey, source: str) -> CompiledRule:
     except RuleError as error:
         raise TransientError(f"a rule cannot be read by this version: {error}") from error
     return compile_rule(rule, version)
+
+
+def _zone(org_id: str, name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    # Not only a name that is not there: also one that is no file's name, and a folder's.
+    except (KeyError, ValueError, OSError) as error:
+        raise TransientError(f"org {org_id} has a time zone unknown here: {name!r}") from error

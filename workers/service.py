@@ -1,4 +1,4 @@
-"""The worker process: wiring, consuming, keeping partitions ahead, draining."""
+"""The worker process: wiring, consuming, sweeping, keeping partitions ahead, draining."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.database import ensure_partitions, open_pool
 from pipeline.errors import Kind, classify
 from pipeline.lifecycle import run_until_stopped, wait_or_stop
 from workers.consume import Consumer
+from workers.lookups.sweep import Sweep
 from workers.processor import Processor
 from workers.received import now_ms
 
@@ -35,9 +36,18 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
     worker = settings.worker
     name = f"penstock worker {os.getpid()}"
     async with open_pool(settings.database, name) as pool:
-        processor = Processor(pool, retention_days=settings.database.retention_days)
+        processor = Processor(
+            pool,
+            retention_days=settings.database.retention_days,
+            parent_wait_s=worker.parent_wait_s,
+        )
         consumer = Consumer(worker, objects, processor, pool)
-        checks = {"broker": consumer.broker_problem, "database": consumer.database_problem}
+        sweep = Sweep(pool, worker)
+        checks = {
+            "broker": consumer.broker_problem,
+            "database": consumer.database_problem,
+            "sweep": sweep.problem,
+        }
 
         async def consume(stop: asyncio.Event) -> None:
             await keep_connected(
@@ -48,7 +58,7 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
             await keep_partitions_ahead(pool, settings.database.retention_days, stop)
 
         async with AdminServer(worker.admin_host, worker.admin_port, checks):
-            await run_until_stopped({"consumer": consume, "upkeep": upkeep})
+            await run_until_stopped({"consumer": consume, "upkeep": upkeep, "sweep": sweep.run})
     log.info("drained")
 
 

@@ -2,101 +2,96 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import click
-import msgspec
 
-from ops.explanation import Explanation, explain_enrollment
-from ops.runtime import (
-    ROW_ID,
-    Runtime,
-    as_json,
-    pass_runtime,
-    print_json,
-    print_table,
-    printable,
-    run,
+from ops import orgs
+from ops.commands.explain_lines import change_lines, enrollment_lines, record_lines
+from ops.errors import OpsError, WrongUsage
+from ops.explanation import (
+    EnrollmentTrail,
+    RecordTrail,
+    explain_capture,
+    explain_enrollment_whole,
+    explain_record,
 )
-from ops.times import iso
+from ops.runtime import Runtime, as_json, pass_runtime, print_json, printable, run
+from pipeline.objects import is_salesforce_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ops.enrollments import State
-    from ops.explanation import Delivery
+    from ops.explanation import ChangeTrail
+    from pipeline.database import Connection
 
+    Trail: TypeAlias = EnrollmentTrail | RecordTrail | list[ChangeTrail]
 
-class StageLine(msgspec.Struct, frozen=True):
-    """A stage as a line of the table."""
-
-    stage: str
-    at: str
-    since_received_ms: float | None
+_MAX_ENROLLMENT_ID: Final = 2**63 - 1
+MAX_LIMIT: Final = 1_000
 
 
 @click.command()
-@click.argument("enrollment_id", metavar="ENROLLMENT", type=ROW_ID)
+@click.argument("subject", metavar="ENROLLMENT|RECORD|CHANGE")
+@click.option("--org", "org_id", help="The org, where more than one has such a record or change.")
+@click.option(
+    "--limit",
+    default=10,
+    show_default=True,
+    type=click.IntRange(1, MAX_LIMIT),
+    help="Most changes of a record.",
+)
 @as_json
 @pass_runtime
-def explain(runtime: Runtime, enrollment_id: int, *, json: bool) -> None:
-    """Say why someone is enrolled, and when each stage handled it."""
-    found = run(_explain(runtime, enrollment_id))
+def explain(runtime: Runtime, subject: str, org_id: str | None, *, limit: int, json: bool) -> None:
+    """Say why something happened, or did not, and when each stage handled it.
+
+    ENROLLMENT is the number of an enrolment, RECORD a record's id (15 or 18 characters), CHANGE a
+    capture id, with or without one of its records: capture_id/record_id.
+    """
+    found = run(_explain(runtime, subject, org_id, limit))
     if json:
         print_json(found)
         return
     for line in _lines(found):
         click.echo(printable(line))
-    stages = [StageLine(one.stage, iso(one.at), one.since_received_ms) for one in found.stages]
-    print_table(stages, StageLine.__struct_fields__, empty="no stage is known")
 
 
-def _lines(found: Explanation) -> Iterator[str]:
-    yield f"{found.recipient} {standing(found.state, found.sequence)} because"
-    yield (
-        f"rule {found.rule!r} (version {found.rule_version}) fired on the"
-        f" {found.operation or 'change'} of {found.object} {found.record_id}:"
-    )
-    for condition in found.conditions:
-        yield f"  - {condition.reads}"
-    callout = "" if found.callout_id is None else f", callout {found.callout_id}"
-    yield f"capture {found.capture_id}{callout}"
-    if found.delivery is not None and found.attempts is not None:
-        trouble = f", last error: {found.last_error}" if found.last_error else ""
-        yield delivery(found.delivery, found.attempts) + trouble
+def _lines(found: Trail) -> Iterator[str]:
+    if isinstance(found, EnrollmentTrail):
+        yield from enrollment_lines(found)
+    elif isinstance(found, RecordTrail):
+        yield from record_lines(found)
+    else:
+        for number, change in enumerate(found):
+            if number:
+                yield ""
+            yield from change_lines(change)
 
 
-def standing(state: State, sequence: str) -> str:
-    """Say how someone in a state stands to a sequence, before a `because`."""
-    match state:
-        case "pending":
-            return f"will enter sequence {sequence!r} (the target was not told yet)"
-        case "active":
-            return f"is in sequence {sequence!r}"
-        case "failed":
-            return f"was to enter sequence {sequence!r} (but the target refused)"
-        case "exited":
-            return f"is no longer in sequence {sequence!r}, and entered it"
-        case "finished":
-            return f"has finished sequence {sequence!r}, and entered it"
-    assert_never(state)
-
-
-def delivery(state: Delivery, attempts: int) -> str:
-    """Say how far the target has been told."""
-    times = f"{attempts} attempt" + ("" if attempts == 1 else "s")
-    match state:
-        case "open":
-            return f"not delivered yet, {times}"
-        case "delivered":
-            return f"delivered after {times}"
-        case "failed":
-            return f"delivery failed after {times}"
-        case "superseded":
-            return f"delivery superseded after {times}"
-    assert_never(state)
-
-
-async def _explain(runtime: Runtime, enrollment_id: int) -> Explanation:
+async def _explain(runtime: Runtime, subject: str, org_id: str | None, limit: int) -> Trail:
     async with runtime.database() as connection:
-        return await explain_enrollment(connection, enrollment_id)
+        if org_id is not None:
+            org_id = await orgs.resolve(connection, org_id)
+        if is_salesforce_id(subject):
+            return await _explain_id(connection, subject, org_id, limit)
+        if subject.isdecimal() and subject.isascii():
+            if int(subject) > _MAX_ENROLLMENT_ID:
+                raise WrongUsage(f"{subject} is no number of an enrolment")
+            return await explain_enrollment_whole(connection, int(subject))
+        return await explain_capture(connection, subject, org_id)
+
+
+async def _explain_id(
+    connection: Connection, subject: str, org_id: str | None, limit: int
+) -> RecordTrail | list[ChangeTrail]:
+    """Explain a record, or a capture that is named like one."""
+    try:
+        return await explain_record(connection, subject, org_id, limit=limit)
+    except WrongUsage:
+        raise
+    except OpsError as no_record:
+        try:
+            return await explain_capture(connection, subject, org_id)
+        except OpsError:
+            raise no_record from None

@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from ops import orgs
+from ops import conditions, field_types, orgs
 from ops.runtime import Runtime, as_json, pass_runtime, print_json, print_table, run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any, BinaryIO
+
+    from ops.field_types import DescribedObject
     from ops.orgs import ConnectCode, OrgState
+    from pipeline.database import Connection
 
 
 class OrgLine(msgspec.Struct, frozen=True):
@@ -20,6 +25,7 @@ class OrgLine(msgspec.Struct, frozen=True):
     org_id: str
     state: str
     sync_user_id: str
+    time_zone: str
     instance_url: str | None
     connected_at: str | None
     code_open_until: str | None
@@ -33,11 +39,14 @@ def org() -> None:
 @org.command()
 @click.argument("org_id")
 @click.option("--sync-user", required=True, help="Id of the user whose handshake connects it.")
+@click.option(
+    "--time-zone", default="UTC", show_default=True, help="In which dates in rules count."
+)
 @as_json
 @pass_runtime
-def add(runtime: Runtime, org_id: str, sync_user: str, *, json: bool) -> None:
+def add(runtime: Runtime, org_id: str, sync_user: str, time_zone: str, *, json: bool) -> None:
     """Register an org; print the code that connects it, once."""
-    code = run(_add(runtime, org_id, sync_user))
+    code = run(_add(runtime, org_id, sync_user, time_zone))
     told = f"org {code.org_id} is registered. Connect code, shown only now, good for 24 h:"
     _print_code(runtime, code, told, json=json)
 
@@ -88,12 +97,71 @@ def resume(runtime: Runtime, org_id: str) -> None:
     click.echo(f"org {org_id} is no longer paused")
 
 
+@org.command("time-zone")
+@click.argument("org_id")
+@click.argument("time_zone")
+@pass_runtime
+def time_zone_(runtime: Runtime, org_id: str, time_zone: str) -> None:
+    """Let dates in the org's rules count in TIME_ZONE, such as Europe/Berlin."""
+    run(_set_time_zone(runtime, org_id, time_zone))
+    click.echo(f"dates in rules of org {org_id} count in {time_zone}")
+
+
+@org.command()
+@click.argument("org_id")
+@click.argument("fields", nargs=-1, required=True)
+@as_json
+@pass_runtime
+def watch(runtime: Runtime, org_id: str, fields: tuple[str, ...], *, json: bool) -> None:
+    """Send changes of FIELDS, such as Lead.Rating, though no rule reads them."""
+    _print_watched(org_id, run(_watch(runtime, org_id, fields, conditions.watch)), json=json)
+
+
+@org.command()
+@click.argument("org_id")
+@click.argument("fields", nargs=-1, required=True)
+@as_json
+@pass_runtime
+def unwatch(runtime: Runtime, org_id: str, fields: tuple[str, ...], *, json: bool) -> None:
+    """Take FIELDS back that were added with `watch`."""
+    _print_watched(org_id, run(_watch(runtime, org_id, fields, conditions.unwatch)), json=json)
+
+
+@org.command()
+@click.argument("files", nargs=-1, required=True, type=click.File("rb"))
+@click.option("--org", "org_id", help="The org; may be left out while there is one.")
+@as_json
+@pass_runtime
+def describe(
+    runtime: Runtime, files: tuple[BinaryIO, ...], org_id: str | None, *, json: bool
+) -> None:
+    """Read the fields of objects from FILES: DESCRIBE as JSON, as `sf sobject describe` prints it.
+
+    Rules are checked against them when they are applied.
+    """
+    contents = [(file.name, file.read(field_types.MAX_DESCRIBE_BYTES + 1)) for file in files]
+    found = run(_describe(runtime, org_id, contents))
+    if json:
+        print_json(found)
+    else:
+        print_table(found, ("object", "field_count"), empty="no object is described")
+
+
+def _print_watched(org_id: str, watched: list[str], *, json: bool) -> None:
+    if json:
+        print_json(watched)
+    else:
+        told = ", ".join(watched) or "nothing"
+        click.echo(f"org {org_id} sends, besides what its rules read: {told}")
+
+
 def _line(row: OrgState) -> OrgLine:
     connected = "connected" if row.connected else "not connected"
     return OrgLine(
         org_id=row.org_id,
         state=row.state if row.state == connected else f"{row.state}, {connected}",
         sync_user_id=row.sync_user_id,
+        time_zone=row.time_zone,
         instance_url=row.instance_url,
         connected_at=row.connected_at,
         code_open_until=row.connect_code_expires_at,
@@ -119,9 +187,9 @@ def _print_code(runtime: Runtime, code: ConnectCode, told: str, *, json: bool) -
     click.echo("`penstock org list` shows when that is done.")
 
 
-async def _add(runtime: Runtime, org_id: str, sync_user: str) -> ConnectCode:
+async def _add(runtime: Runtime, org_id: str, sync_user: str, time_zone: str) -> ConnectCode:
     async with runtime.database() as connection:
-        return await orgs.add(connection, org_id, sync_user)
+        return await orgs.add(connection, org_id, sync_user, time_zone)
 
 
 async def _list(runtime: Runtime) -> list[OrgState]:
@@ -137,3 +205,26 @@ async def _rotate(runtime: Runtime, org_id: str) -> ConnectCode:
 async def _set_paused(runtime: Runtime, org_id: str, *, paused: bool) -> None:
     async with runtime.database() as connection:
         await orgs.set_paused(connection, org_id, paused=paused)
+
+
+async def _set_time_zone(runtime: Runtime, org_id: str, time_zone: str) -> None:
+    async with runtime.database() as connection:
+        await orgs.set_time_zone(connection, org_id, time_zone)
+
+
+async def _watch(
+    runtime: Runtime,
+    org_id: str,
+    fields: tuple[str, ...],
+    change: Callable[[Connection, str, tuple[str, ...]], Coroutine[Any, Any, list[str]]],
+) -> list[str]:
+    async with runtime.database() as connection:
+        return await change(connection, await orgs.resolve(connection, org_id), fields)
+
+
+async def _describe(
+    runtime: Runtime, org_id: str | None, contents: list[tuple[str, bytes]]
+) -> list[DescribedObject]:
+    async with runtime.database() as connection:
+        wanted = await orgs.resolve(connection, org_id)
+        return await conditions.describe(connection, wanted, contents)

@@ -1,4 +1,4 @@
-"""`penstock ingest`, `penstock worker`, `penstock relay`: the long-running processes."""
+"""`penstock ingest`, `penstock worker`: long-running processes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from ops.stack.home import BROKER_URL, DATABASE_URL
 from pipeline import logs
 from pipeline.objects import SObject
 from workers import service as worker_service
-from workers.relay import service as relay_service
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 
-def _serve(service: Coroutine[Any, Any, None]) -> None:
+def serve(service: Coroutine[Any, Any, None]) -> None:
     """Run a process to its end; exit code 1 after a failure, which is logged where it happened."""
     try:
         uvloop.run(service)
@@ -33,7 +32,7 @@ def ingest(runtime: Runtime) -> None:
     """Take callouts in: verify, publish, answer once RabbitMQ has confirmed."""
     settings = runtime.settings(BROKER_URL, DATABASE_URL)
     logs.configure(settings.log, process="ingest")
-    _serve(ingest_service.run(settings))
+    serve(ingest_service.run(settings))
 
 
 @click.command()
@@ -50,15 +49,4 @@ def worker(runtime: Runtime, objects: tuple[str, ...]) -> None:
     settings = runtime.settings(BROKER_URL, DATABASE_URL)
     logs.configure(settings.log, process="worker")
     wanted = [sobject for sobject in SObject if not objects or sobject.lower() in objects]
-    _serve(worker_service.run(settings, wanted))
-
-
-@click.command()
-@pass_runtime
-def relay(runtime: Runtime) -> None:
-    """Deliver what the outbox holds to the webhook target."""
-    settings = runtime.settings(
-        DATABASE_URL, "PENSTOCK_RELAY__WEBHOOK_URL", "PENSTOCK_RELAY__WEBHOOK_SECRET"
-    )
-    logs.configure(settings.log, process="relay")
-    _serve(relay_service.run(settings))
+    serve(worker_service.run(settings, wanted))

@@ -21,6 +21,7 @@ from ops.sample.timeline import Run
 if TYPE_CHECKING:
     import aiohttp
 
+    from ops.rule_plan import PlannedRule
     from ops.sample.capture import Capture
     from pipeline.database import Connection
 
@@ -33,8 +34,7 @@ _POLL_S: Final = 0.05
 _COUNT_PERSISTED: Final = """
     SELECT count(*) FROM change WHERE org_id = $1 AND capture_id = ANY($2::text[])"""
 _COUNT_OPEN: Final = """
-    SELECT count(*) FROM outbox JOIN enrollment USING (enrollment_id)
-    WHERE org_id = $1 AND outbox.state = 'open'"""
+    SELECT count(*) FROM outbox WHERE org_id = $1 AND state = 'open'"""
 # A firing that enrolled nobody (they are in the sequence already) shows the enrolment that stands.
 _READ_ENROLLED: Final = """
     SELECT DISTINCT ON (firing.firing_id, event.action)
@@ -105,9 +105,10 @@ class Rehearsal:
                 return answer
             await asyncio.sleep(_POLL_S)
 
-    async def apply_rules(self) -> list[rule_store.Applied]:
+    async def apply_rules(self) -> list[PlannedRule]:
         """Apply the sample rules."""
-        return await rule_store.apply(self._connection, self.org.org_id, sample_rules())
+        plan = await rule_store.apply(self._connection, self.org.org_id, sample_rules())
+        return plan.rules
 
     async def play(self) -> list[Played]:
         """Send the story's callouts in order; return once all that they cause is delivered.

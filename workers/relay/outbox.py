@@ -6,146 +6,241 @@ so a relay that comes back late from a delivery cannot settle another's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from workers.relay import sql
+from workers.relay.addresses import suppressible
+from workers.relay.claim import Claim, Delayed, RowKind, Send
+from workers.relay.second_look import full_day, needs_no_telling, read_claim
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import date
+
+    from asyncpg import Record
+
     from pipeline.database import Connection, Pool
 
-# Only the oldest open row per target and recipient: a recipient is told in order.
-CLAIM: Final = """
-    WITH due AS (
-        SELECT outbox_id FROM outbox AS one
-        WHERE state = 'open' AND due_at <= now()
-          AND NOT EXISTS (
-              SELECT FROM outbox AS earlier
-              WHERE earlier.state = 'open' AND earlier.target = one.target
-                AND earlier.recipient = one.recipient AND earlier.outbox_id < one.outbox_id)
-        ORDER BY due_at
-        LIMIT $1
-        FOR UPDATE SKIP LOCKED)
-    UPDATE outbox
-    SET attempts = attempts + 1, due_at = now() + make_interval(secs => $2)
-    FROM due
-    WHERE outbox.outbox_id = due.outbox_id
-    RETURNING outbox.outbox_id, outbox.attempts, outbox.enrollment_id, outbox.generation,
-              outbox.idempotency_key,
-              extract(epoch FROM outbox.created_at)::float8 AS created_at_s"""
+    # (org, sequence, day in the org's time zone).
+    SequenceDay = tuple[str, str, date]
 
-# What to say is read as it stands now, not as it stood when the row was written.
-_READ_ENROLLMENTS: Final = """
-    SELECT enrollment_id, enrollment.org_id, enrollment.sequence, recipient, state, generation,
-           variables, rule, rule_version, object, record_id, capture_id, captured_at
-    FROM enrollment LEFT JOIN firing USING (firing_id)
-    WHERE enrollment_id = ANY($1::bigint[])"""
-
-# Locked before the outbox row, as workers do.
-_LOCK_ENROLLMENT: Final = """
-    SELECT state, generation FROM enrollment WHERE enrollment_id = $1 FOR NO KEY UPDATE"""
-_SETTLE: Final = """
-    UPDATE outbox SET state = $3, last_error = $4, settled_at = now()
-    WHERE outbox_id = $1 AND attempts = $2 AND state = 'open'"""
-_SETTLE_ENROLLMENT: Final = """
-    UPDATE enrollment SET state = $3
-    WHERE enrollment_id = $1 AND generation = $2 AND state = 'pending'"""
-_RETRY: Final = """
-    UPDATE outbox SET due_at = now() + make_interval(secs => $3), last_error = $4
-    WHERE outbox_id = $1 AND attempts = $2 AND state = 'open'"""
+# So many pages of rows that have to wait for others are passed in search of one that has not.
+_MAX_PAGES: Final = 20
 
 
-class Enrollment(msgspec.Struct, frozen=True):
-    """An enrolment as it stands, and the change that decided it. `captured_at` is Unix ms."""
+class Outcome(NamedTuple):
+    """What became of a claim: its row's state, and its enrolment's if that changes.
 
-    enrollment_id: int
-    org_id: str
-    sequence: str
-    recipient: str
+    An `open` row is due again in `pause_s`; if `untried`, as if it had not been claimed.
+    """
+
+    claim: Claim
     state: str
-    generation: int
-    variables: str
-    rule: str | None
-    rule_version: int | None
-    object: str | None
-    record_id: str | None
-    capture_id: str | None
-    captured_at: int | None
+    error: str | None = None
+    enrollment_state: str | None = None
+    pause_s: float = 0.0
+    untried: bool = False
+    unanswered: bool = False
 
 
-class Claim(msgspec.Struct, frozen=True):
-    """One outbox row under a lease. `attempt` counts from 1."""
-
-    outbox_id: int
-    attempt: int
-    generation: int
-    idempotency_key: str
-    created_at_s: float
-    enrollment: Enrollment
-
-    @property
-    def is_superseded(self) -> bool:
-        """Whether the enrolment has since become something that needs no telling."""
-        return _needs_no_telling(self, self.enrollment.state, self.enrollment.generation)
+async def due_targets(pool: Pool) -> list[str]:
+    """Return the targets for which something is due that nobody stopped."""
+    return [row["target"] for row in await pool.fetch(sql.DUE_TARGETS)]
 
 
-async def claim(pool: Pool, *, limit: int, lease_s: float) -> list[Claim]:
-    """Lease up to `limit` rows that are due, oldest first."""
-    async with pool.acquire() as connection, connection.transaction():
-        rows = await connection.fetch(CLAIM, limit, lease_s)
+async def claim(pool: Pool, *, limit: int, lease_s: float, target: str = "webhook") -> list[Claim]:
+    """Lease up to `limit` rows of a target that are due, and look at each again.
+
+    Rows that have to be put off are, and come with that verdict; all others are the caller's to
+    send or settle.
+    """
+    for _ in range(_MAX_PAGES):
+        async with pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(sql.CLAIM, target, limit, lease_s)
+            claimed = [row for row in rows if not row["is_put_back"]]
+            if claimed:
+                return await _look_again(connection, claimed)
         if not rows:
-            return []
-        found = await connection.fetch(_READ_ENROLLMENTS, [row["enrollment_id"] for row in rows])
-    enrollments = {row["enrollment_id"]: Enrollment(**dict(row)) for row in found}
-    return [
-        Claim(
-            outbox_id=row["outbox_id"],
-            attempt=row["attempts"],
-            generation=row["generation"],
-            idempotency_key=row["idempotency_key"],
-            created_at_s=row["created_at_s"],
-            enrollment=enrollments[row["enrollment_id"]],
+            break
+    return []
+
+
+async def settle(pool: Pool, outcomes: Sequence[Outcome]) -> None:
+    """Write what became of claims; those that another relay has by now are left alone."""
+    if outcomes:
+        async with pool.acquire() as connection, connection.transaction():
+            await _settle(connection, outcomes)
+
+
+async def delivered(pool: Pool, *done: Claim) -> None:
+    """Settle rows that the target took; the enrolments that they add are active."""
+    await settle(pool, [delivery(claim) for claim in done])
+
+
+async def superseded(pool: Pool, *done: Claim) -> None:
+    """Settle rows that need no telling any more; give back what does again meanwhile."""
+    await settle(pool, [supersession(claim) for claim in done])
+
+
+async def stop_target(pool: Pool, target: str, reason: str) -> None:
+    """Send a target nothing more until an operator resumes it."""
+    await pool.execute(sql.STOP_TARGET, target, reason)
+
+
+def delivery(claim: Claim) -> Outcome:
+    """Return the outcome of a claim that the target took."""
+    return Outcome(claim, "delivered", enrollment_state="active")
+
+
+def refusal(claim: Claim, error: str) -> Outcome:
+    """Return the outcome of a claim that the target will never take."""
+    return Outcome(claim, "failed", error, enrollment_state="failed")
+
+
+def supersession(claim: Claim) -> Outcome:
+    """Return the outcome of a claim that needs no telling; it is due again if it does after all."""
+    return _unsent(claim, "superseded")
+
+
+def retry(claim: Claim, error: str, *, pause_s: float, is_known: bool) -> Outcome:
+    """Return the outcome of an attempt that was held; `is_known`: the target did not act on it."""
+    unanswered = claim.was_unanswered or not is_known
+    return Outcome(claim, "open", error, pause_s=pause_s, unanswered=unanswered)
+
+
+def suppression(claim: Claim, reason: str) -> Outcome:
+    """Return the outcome of a claim whose recipient nothing is sent to."""
+    return _unsent(claim, "suppressed", reason)._replace(enrollment_state="failed")
+
+
+def untried(claim: Claim, error: str | None = None) -> Outcome:
+    """Return the outcome of a claim that was not even tried: it is due at once."""
+    return _unsent(claim, "open", error)
+
+
+def _unsent(claim: Claim, state: str, error: str | None = None) -> Outcome:
+    return Outcome(claim, state, error, untried=True, unanswered=claim.was_unanswered)
+
+
+async def _look_again(connection: Connection, claimed: Iterable[Record]) -> list[Claim]:
+    """Return the claims of rows as everything stands now; put off those that have to be."""
+    rows = {row["outbox_id"]: row for row in claimed}
+    may_be = [(key, value) for key, row in rows.items() for value in suppressible(row["recipient"])]
+    seen = await connection.fetch(
+        sql.LOOK, list(rows), [key for key, _ in may_be], [value for _, value in may_be]
+    )
+    now = datetime.now(UTC)
+    claims = [read_claim(row, rows[row["outbox_id"]], now) for row in seen]
+    claims.sort(key=lambda claim: claim.outbox_id)
+    claims = await _with_places(connection, claims, now)
+    delayed = [
+        (claim.outbox_id, claim.attempt, late.until, late.delayed_for.value, claim.was_unanswered)
+        for claim in claims
+        if isinstance(late := claim.verdict, Delayed)
+    ]
+    if delayed:
+        await connection.execute(sql.DELAY, *map(list, zip(*delayed, strict=True)))
+    return claims
+
+
+async def _with_places(
+    connection: Connection, claims: Sequence[Claim], now: datetime
+) -> list[Claim]:
+    """Reserve places in the days of capped sequences; put off what finds none, the newest."""
+    wanted = Counter(day for claim in claims if (day := _day(claim)) is not None)
+    if not wanted:
+        return list(claims)
+    taken = await connection.fetch(sql.RESERVE, *_columns(wanted))
+    # How many had a place before each claim: at first, before all of these.
+    used = {
+        (day := (row["org_id"], row["sequence"], row["day"])): row["sent_count"] - wanted[day]
+        for row in taken
+    }
+    placed = []
+    over: Counter[SequenceDay] = Counter()
+    for claim in claims:
+        day = _day(claim)
+        if day is None or used[day] < (claim.treatment.daily_cap or 0):
+            placed.append(claim)
+        else:
+            over[day] += 1
+            placed.append(msgspec.structs.replace(claim, verdict=full_day(claim, now)))
+        if day is not None:
+            used[day] += 1
+    if over:
+        await connection.execute(sql.GIVE_BACK, *_columns(over))
+    return placed
+
+
+async def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    outcomes = await _as_they_stand(connection, outcomes)
+    settled = await connection.fetch(
+        sql.SETTLE,
+        [one.claim.outbox_id for one in outcomes],
+        [one.claim.attempt for one in outcomes],
+        [one.state for one in outcomes],
+        [one.error for one in outcomes],
+        [one.pause_s for one in outcomes],
+        [one.untried for one in outcomes],
+        [one.unanswered for one in outcomes],
+    )
+    ours = {row["outbox_id"] for row in settled}
+    done = [one for one in outcomes if one.claim.outbox_id in ours]
+    changed = [
+        (one.claim.enrollment.enrollment_id, one.claim.generation, one.enrollment_state, one.error)
+        for one in done
+        if one.claim.enrollment is not None
+        and one.enrollment_state is not None
+        and one.claim.kind is RowKind.ADD
+    ]
+    if changed:
+        await connection.execute(sql.SETTLE_ENROLLMENTS, *map(list, zip(*changed, strict=True)))
+    if closed := [one.claim for one in done if one.state != "open"]:
+        await connection.execute(
+            sql.WAKE,
+            [claim.target for claim in closed],
+            [claim.recipient for claim in closed],
         )
-        for row in sorted(rows, key=lambda row: row["outbox_id"])
+    unused = Counter(
+        day for one in done if one.state != "delivered" and (day := _day(one.claim)) is not None
+    )
+    if unused:
+        await connection.execute(sql.GIVE_BACK, *_columns(unused))
+
+
+async def _as_they_stand(connection: Connection, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Lock the enrolments of rows that are to be closed; keep open what needs telling again."""
+    ids = [
+        one.claim.enrollment.enrollment_id
+        for one in outcomes
+        if one.state != "open" and one.claim.enrollment is not None
+    ]
+    if not ids:
+        return list(outcomes)
+    found = await connection.fetch(sql.LOCK_ENROLLMENTS, ids)
+    standing = {row["enrollment_id"]: tuple(row)[1:] for row in found}
+    return [
+        untried(one.claim)
+        if one.state == "superseded"
+        and one.claim.enrollment is not None
+        and not needs_no_telling(one.claim, *standing[one.claim.enrollment.enrollment_id])
+        else one
+        for one in outcomes
     ]
 
 
-async def delivered(pool: Pool, done: Claim) -> None:
-    """Settle a row that the target took; its enrolment is active."""
-    async with pool.acquire() as connection, connection.transaction():
-        await _settle(connection, done, "delivered", "active", None)
+def _day(claim: Claim) -> SequenceDay | None:
+    """Return the day in which a claim has, or wants, a place."""
+    if not isinstance(claim.verdict, Send) or claim.verdict.day is None or claim.sequence is None:
+        return None
+    return (claim.org_id, claim.sequence, claim.verdict.day)
 
 
-async def refused(pool: Pool, done: Claim, error: str) -> None:
-    """Settle a row that the target will never take; its enrolment has failed."""
-    async with pool.acquire() as connection, connection.transaction():
-        await _settle(connection, done, "failed", "failed", error)
-
-
-async def superseded(pool: Pool, done: Claim) -> None:
-    """Settle a row that needs no telling any more; give it back if it does again meanwhile."""
-    async with pool.acquire() as connection, connection.transaction():
-        stands = await connection.fetchrow(_LOCK_ENROLLMENT, done.enrollment.enrollment_id)
-        if stands is None or _needs_no_telling(done, stands["state"], stands["generation"]):
-            await connection.execute(_SETTLE, done.outbox_id, done.attempt, "superseded", None)
-        else:
-            await connection.execute(_RETRY, done.outbox_id, done.attempt, 0.0, None)
-
-
-async def retry_later(pool: Pool, held: Claim, *, delay_s: float, error: str) -> None:
-    """Give the lease back; the row is due again in `delay_s`."""
-    await pool.execute(_RETRY, held.outbox_id, held.attempt, delay_s, error)
-
-
-def _needs_no_telling(claim: Claim, state: str, generation: int) -> bool:
-    return state == "exited" or generation < claim.generation
-
-
-async def _settle(
-    connection: Connection, done: Claim, state: str, enrollment_state: str, error: str | None
-) -> None:
-    await connection.execute(_LOCK_ENROLLMENT, done.enrollment.enrollment_id)
-    settled = await connection.execute(_SETTLE, done.outbox_id, done.attempt, state, error)
-    if settled != "UPDATE 0":
-        await connection.execute(
-            _SETTLE_ENROLLMENT, done.enrollment.enrollment_id, done.generation, enrollment_state
-        )
+def _columns(days: Counter[SequenceDay]) -> list[list[object]]:
+    """Return days and their counts as arrays, in the order of their keys."""
+    rows = [(*day, count) for day, count in sorted(days.items())]
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import msgspec
 import pytest
 
-from tests.changes import QUALIFIED_RULE, add_org, inserted, lead, received, record_ids, updated
+from rules import RuleSet
+from tests.changes import (
+    QUALIFIED_RULE,
+    add_org,
+    apply_rules,
+    inserted,
+    lead,
+    received,
+    record_ids,
+    updated,
+)
 from tests.salesforce import ORG_ID, callout, now_ms
 from workers.processor import Outcome, Processor
-from workers.rule_book import RuleBook
 
 if TYPE_CHECKING:
+    from pipeline.change import Change
     from pipeline.database import Connection, Pool
-    from rules import Match
-    from workers.received import ReceivedChange
+    from rules.match import Verdicts
 
 COUNTS = """
     SELECT (SELECT count(*) FROM change), (SELECT count(*) FROM record),
            (SELECT count(*) FROM firing), (SELECT count(*) FROM enrollment),
            (SELECT count(*) FROM outbox)"""
 DAY_MS = 24 * 3_600_000
+LOOKUP_RULE = """\
+rule: owned
+object: Lead
+on: [insert]
+when: [{field: Owner.IsActive, equals: true}]
+then: [{add_to_sequence: owned, recipient: Email}]
+"""
 
 
 async def stands(pool: Pool) -> tuple[bool, dict[str, object]]:
@@ -136,19 +152,47 @@ async def test_a_batch_takes_as_many_statements_whatever_its_size(database_url: 
     assert taken[1] < 20
 
 
+async def test_lookups_take_as_many_statements_whatever_the_batch_and_none_without_them(
+    database_url: str,
+) -> None:
+    statements: list[str] = []
+
+    async def listen(connection: Connection) -> None:
+        connection.add_query_logger(lambda query: statements.append(query.query))
+
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=1, init=listen) as pool:
+        processor = Processor(pool, retention_days=90)
+        await add_org(pool, ORG_ID, QUALIFIED_RULE)
+        ids = record_ids()
+        taken = []
+        for size, rules in ((1, ""), (1, ""), (1, LOOKUP_RULE), (1, ""), (40, ""), (200, "")):
+            if rules:
+                await apply_rules(pool, ORG_ID, QUALIFIED_RULE, rules)
+            leads = [lead(Id=one, OwnerId=f"005{one[3:15]}") for one in islice(ids, size)]
+            statements.clear()
+            await processor.process(received(inserted(*leads)))
+            taken.append(len(statements))
+            lookups = ("AS wanted (org_id, record_id)", "INTO reference", "INTO waiting")
+            found = [any(words in query for query in statements) for words in lookups]
+            assert set(found) == {len(taken) > 2}
+        assert await pool.fetchval("SELECT count(*) FROM waiting") == 242
+    # With new rules they are read, too; then there are a lookup, the references and the waits.
+    assert taken[3] == taken[4] == taken[5] == taken[1] + 3
+
+
 async def test_a_rule_that_fails_on_one_change_makes_that_one_dead(
     pool: Pool, processor: Processor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_org(pool, ORG_ID, QUALIFIED_RULE)
     ids = list(islice(record_ids(), 5))
-    evaluate = RuleBook.evaluate
+    evaluate = RuleSet.evaluate
 
-    def fail_on_one(book: RuleBook, change: ReceivedChange) -> list[Match]:
+    def fail_on_one(rules: RuleSet, change: Change, **facts: Any) -> Verdicts:  # noqa: ANN401  passed on
         if change.record_id == ids[2]:
             raise RecursionError("of ana@example.com")
-        return evaluate(book, change)
+        return evaluate(rules, change, **facts)
 
-    monkeypatch.setattr(RuleBook, "evaluate", fail_on_one)
+    monkeypatch.setattr(RuleSet, "evaluate", fail_on_one)
     batch = received(*(inserted(lead(Id=record_id)) for record_id in ids))
 
     assert await processor.process(batch) == Outcome(4, 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -17,7 +19,7 @@ from tests.changes import (
     received,
     updated,
 )
-from tests.salesforce import ORG_ID, SYNC_USER_ID
+from tests.salesforce import ORG_ID, SYNC_USER_ID, now_ms
 from workers.processor import Outcome
 
 if TYPE_CHECKING:
@@ -95,3 +97,22 @@ async def test_a_rule_of_a_newer_version_holds_rather_than_being_passed_over(
     await pool.execute("UPDATE rule SET source = $1", QUALIFIED_RULE)
     assert await processor.process(batch) == Outcome(1, 0)
     assert len(await fired(pool)) == 1
+
+
+async def test_an_orgs_time_zone_decides_its_days_and_an_unknown_one_holds(
+    pool: Pool, processor: Processor
+) -> None:
+    due = "{field: Due, between: [today, today]}"
+    await add_org(pool, ORG_ID, QUALIFIED_RULE.replace("{field: Status, equals: Qualified}", due))
+    # It is never the same day in both: they are 25 hours apart.
+    at = now_ms()
+    today = datetime.fromtimestamp(at / 1000, ZoneInfo("Pacific/Kiritimati")).date().isoformat()
+    for zone, firing_count in (("Pacific/Pago_Pago", 0), ("Pacific/Kiritimati", 1)):
+        await pool.execute("UPDATE org SET time_zone = $1", zone)
+        await processor.process(received(inserted(lead(Due=today), captured_at=at)))
+        assert len(await fired(pool)) == firing_count
+
+    for unknown in ("Mars/Olympus", "../etc/passwd", "Europe"):
+        await pool.execute("UPDATE org SET time_zone = $1", unknown)
+        with pytest.raises(TransientError, match=unknown):
+            await processor.process(received(inserted(lead(Due=today))))

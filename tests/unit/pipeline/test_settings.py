@@ -224,3 +224,34 @@ def test_an_address_that_salesforce_could_not_call_is_refused(url: str) -> None:
 @pytest.mark.parametrize("url", ["", "https://ingest.example.com", "https://10.0.0.7:8443"])
 def test_an_https_address_is_taken_and_so_is_none(url: str) -> None:
     assert load({PUBLIC_URL: url}).ingest.public_url == url
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("PENSTOCK_RELAY__ALLOW_NETWORKS", "10.0.0.0/8, nonsense"),
+        ("PENSTOCK_RELAY__ALLOW_NETWORKS", "10.0.0.1/8"),
+        ("PENSTOCK_RELAY__MIXMAX_URL", "http://api.mixmax.example/v1"),
+        ("PENSTOCK_RELAY__MIXMAX_URL", "api.mixmax.example"),
+        ("PENSTOCK_RELAY__MIXMAX_URL", ""),
+        ("PENSTOCK_RELAY__MIXMAX_TOKEN", "hunter2\r\nX-Other: 1"),
+        ("PENSTOCK_RELAY__REQUESTS_PER_S", "0"),
+    ],
+)
+def test_a_relay_that_could_reach_no_target_is_refused(variable: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{variable}: ") as refused:
+        load({variable: text})
+    assert PASSWORD not in str(refused.value)
+
+
+def test_networks_and_a_mixmax_on_this_machine_are_taken() -> None:
+    settings = load(
+        {
+            "PENSTOCK_RELAY__ALLOW_NETWORKS": "10.0.0.0/8, fd00::/8,",
+            "PENSTOCK_RELAY__MIXMAX_URL": "http://127.0.0.1:8000/v1",
+        }
+    )
+    assert [str(network) for network in settings.relay.allowed_networks()] == [
+        "10.0.0.0/8",
+        "fd00::/8",
+    ]

@@ -6,8 +6,19 @@ import pytest
 
 from pipeline.objects import Operation, SObject
 from rules.mistakes import RuleError
-from rules.model import AddToSequence, AllOf, AnyOf, Condition, Not, Operator, ReEnroll, Rule
-from rules.parse import parse_rules
+from rules.model import (
+    AddToSequence,
+    AllOf,
+    AnyOf,
+    Condition,
+    MissingParent,
+    Not,
+    Operator,
+    ReEnroll,
+    Rule,
+    Sequence,
+)
+from rules.parse import parse_documents, parse_rules
 
 COMPLETE = """\
 rule: hot-leads
@@ -81,6 +92,7 @@ def test_what_is_left_out_takes_its_default() -> None:
     assert rule.clauses == ()
     assert rule.include_sync_user is False
     (action,) = rule.actions
+    assert isinstance(action, AddToSequence)
     assert action.re_enroll is ReEnroll.NEVER
     assert action.variables == {}
 
@@ -108,7 +120,7 @@ on: [insert, updte]
 whne: []
 when:
   - {field: Status, equls: Hot}
-  - {field: Owner.IsActive, equals: true}
+  - {field: A.B.C.D.E.F.G, equals: true}
 then:
   - add_to_sequence: ""
     recipient: Email
@@ -125,7 +137,7 @@ rule: b
         "a.yaml:3: unknown operation 'updte'; did you mean 'update'?",
         "a.yaml:4: unknown key 'whne'; did you mean 'when'?",
         "a.yaml:6: unknown operator 'equls'; did you mean 'equals'?",
-        "a.yaml:7: lookups such as 'Owner.IsActive' are not supported yet",
+        "a.yaml:7: 'A.B.C.D.E.F.G' follows 6 lookups; 5 are the most",
         "a.yaml:9: 'add_to_sequence' takes text, not empty text",
         "a.yaml:11: unknown key 're_enrol'; did you mean 're_enroll'?",
         "a.yaml:13: missing key 'object'",
@@ -209,15 +221,25 @@ def test_a_wrong_operation_is_refused(line: str, message: str) -> None:
     ("then", "message"),
     [
         ("[]", "'then' must not be empty"),
-        ("[{recipient: Email}]", "missing key 'add_to_sequence'"),
+        (
+            "[{recipient: Email}]",
+            (
+                "an action begins with what it does; it is one of add_to_sequence,"
+                " remove_from_sequence, webhook"
+            ),
+        ),
+        (
+            "[{add_to_sequense: a, recipient: Email}]",
+            "an action begins with what it does; did you mean 'add_to_sequence'?",
+        ),
         ("[{add_to_sequence: a}]", "missing key 'recipient'"),
         (
             "[{add_to_sequence: 7, recipient: Email}]",
             "'add_to_sequence' takes text, not 7; write it in quotes",
         ),
         (
-            "[{add_to_sequence: a, recipient: Who.Email}]",
-            "lookups such as 'Who.Email' are not supported yet",
+            "[{add_to_sequence: a, recipient: Who..Email}]",
+            "'recipient' takes a field's API name, which 'Who..Email' cannot be",
         ),
         (
             "[{add_to_sequence: a, recipient: Email, re_enroll: allways}]",
@@ -235,6 +257,23 @@ def test_a_wrong_operation_is_refused(line: str, message: str) -> None:
             "[{add_to_sequence: a, recipient: Email, variables: [A]}]",
             "'variables' takes keys with values, not a list",
         ),
+        ("[{remove_from_sequence: a}]", "missing key 'recipient'"),
+        (
+            "[{remove_from_sequence: a, recipient: Email, re_enroll: never}]",
+            "unknown key 're_enroll'",
+        ),
+        ("[{webhook: hooks.example}]", "'webhook' takes a URL; it begins with https:// or http://"),
+        ("[{webhook: 'https://'}]", "'webhook' takes a URL; this one names no host"),
+        (
+            "[{webhook: 'https://a:b@c'}]",
+            "'webhook' takes a URL; a user and password do not belong in it",
+        ),
+        ("[{webhook: 'https://[c'}]", "'webhook' takes a URL; this one cannot be read"),
+        (
+            "[{webhook: 'https://c/ä'}]",
+            "'webhook' takes a URL; what is no plain character in it has to be percent-encoded",
+        ),
+        ("[{webhook: 'https://c', fields: {'': A}}]", "a field needs a name"),
     ],
 )
 def test_a_wrong_action_is_refused(then: str, message: str) -> None:
@@ -255,3 +294,64 @@ def test_the_name_of_a_sequence_has_at_most_255_characters() -> None:
     (message,) = messages(then("s" * 256))
     assert message.startswith("a.yaml:4: ")
     assert "255" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [("90m", 5400), ("36h", 129_600), ("7d", 604_800), ("2 weeks", 1_209_600), ("1 day", 86_400)],
+)
+def test_max_age_is_a_number_with_a_unit(line: str, seconds: int) -> None:
+    (rule,) = parse_rules(f"{HEAD}{TAIL}max_age: {line}", "a.yaml")
+    assert rule.max_age == seconds
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("max_age: 24", "'max_age' takes a time such as 90m, 24h, 7d or 2w, not 24"),
+        ("max_age: 0h", "'max_age' takes a time such as 90m, 24h, 7d or 2w, not '0h'"),
+        ("ceiling: 0", "'ceiling' takes a whole number from 1, not 0"),
+        ("ceiling: true", "'ceiling' takes a whole number from 1, not true"),
+        ("ceiling: 1.5", "'ceiling' takes a whole number from 1, not 1.5"),
+        ("missing_parent: emty", "unknown 'missing_parent' 'emty'; did you mean 'empty'?"),
+    ],
+)
+def test_a_wrong_brake_is_refused(line: str, message: str) -> None:
+    assert messages(f"{HEAD}{TAIL}{line}") == [f"a.yaml:5: {message}"]
+
+
+def test_brakes_have_defaults_that_keep_a_wrong_rule_from_mailing_everyone() -> None:
+    (rule,) = parse_rules(f"{HEAD}{TAIL}", "a.yaml")
+    assert (rule.max_age, rule.ceiling, rule.missing_parent) == (86_400, 1000, MissingParent.WAIT)
+
+
+def test_a_document_knows_where_its_conditions_fields_and_sequences_stand() -> None:
+    text = """\
+# first
+rule: a
+object: Opportunity
+on: [update]
+when:
+  - {field: Account.Industry, equals: Retail}
+then:
+  - add_to_sequence: nurture
+    recipient: Owner.Email
+---
+rule: b
+object: Lead
+on: [update]
+then: [{remove_from_sequence: nurture, recipient: Email}]
+"""
+    one, other = parse_documents(text, "a.yaml")
+    condition = Condition("Account.Industry", Operator.EQUALS, "Retail")
+    assert (one.line, other.line) == (2, 11)
+    known = (condition, "Account.Industry", "nurture", "Owner.Email")
+    assert [one.lines[key] for key in known] == [6, 6, 8, 9]
+    assert other.lines["nurture"] == 14
+    assert one.text.startswith("# first\nrule: a")
+    assert other.text.startswith("---\nrule: b")
+
+
+def test_one_file_may_hold_a_rule_and_a_sequence_of_one_name() -> None:
+    found = parse_documents(f"{HEAD}{TAIL}---\nsequence: a\n", "a.yaml")
+    assert [type(one.content) for one in found] == [Rule, Sequence]

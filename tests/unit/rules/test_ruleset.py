@@ -5,6 +5,7 @@ import pytest
 from pipeline.change import Change
 from pipeline.objects import Operation, SObject
 from rules.compile import CompiledRule, compile_rule
+from rules.match import Verdicts
 from rules.parse import parse_rules
 from rules.ruleset import RuleSet
 
@@ -36,17 +37,18 @@ def update(object_: SObject = SObject.LEAD) -> Change:
 
 def test_matches_come_in_the_order_of_names() -> None:
     rules = RuleSet([rule("c"), rule("a"), rule("b", when="{field: Status, equals: New}")])
-    assert [match.rule for match in rules.evaluate(update(), by_sync_user=False)] == ["a", "c"]
+    found = rules.evaluate(update(), by_sync_user=False)
+    assert [match.rule for match in found.matches] == ["a", "c"]
 
 
 def test_rules_of_other_objects_and_operations_are_not_asked() -> None:
     rules = RuleSet([rule("a", object_="Contact"), rule("b", on="insert, delete")])
-    assert rules.evaluate(update(), by_sync_user=False) == []
-    assert RuleSet([]).evaluate(update(), by_sync_user=False) == []
+    assert rules.evaluate(update(), by_sync_user=False) == Verdicts()
+    assert RuleSet([]).evaluate(update(), by_sync_user=False) == Verdicts()
 
 
 def test_the_sync_users_changes_fire_no_rule() -> None:
-    assert RuleSet([rule("a")]).evaluate(update(), by_sync_user=True) == []
+    assert RuleSet([rule("a")]).evaluate(update(), by_sync_user=True) == Verdicts()
 
 
 def test_two_rules_of_one_name_are_refused() -> None:
@@ -63,7 +65,14 @@ def test_watched_is_the_sorted_union_of_what_an_objects_rules_read() -> None:
         ]
     )
     assert rules.watched() == {
-        SObject.LEAD: ["Email", "Rating", "Status"],
+        SObject.LEAD: [
+            "Email",
+            "EmailBouncedDate",
+            "HasOptedOutOfEmail",
+            "IsConverted",
+            "Rating",
+            "Status",
+        ],
         SObject.TASK: ["Email", "Subject"],
     }
 

@@ -7,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.mistakes import RuleError
-from rules.parse import parse_rules
+from rules.parse import parse_documents, parse_rules
 from rules.source import (
     MAX_DEPTH,
     MAX_TEXT_CHARACTERS,
     Content,
     Node,
     read_documents,
-    split_documents,
 )
 
 
@@ -31,7 +30,7 @@ def read_one(text: str) -> object:
     documents, mistakes = read_documents(text, "rules.yaml")
     assert mistakes == []
     assert len(documents) == 1
-    return plain(documents[0])
+    return plain(documents[0].node)
 
 
 def mistakes_of(text: str) -> list[str]:
@@ -78,8 +77,8 @@ def test_a_decimal_keeps_its_digits() -> None:
 
 def test_several_documents_know_their_lines() -> None:
     documents, _ = read_documents("a: 1\n---\n# note\nb:\n  c\n---\n", "rules.yaml")
-    assert [document.line for document in documents] == [1, 4]
-    inner = documents[1].content
+    assert [document.node.line for document in documents] == [1, 4]
+    inner = documents[1].node.content
     assert isinstance(inner, dict)
     assert inner["b"].line == 4
 
@@ -112,7 +111,7 @@ def test_what_the_language_does_not_take_is_refused(text: str, message: str) -> 
 
 def test_broken_yaml_is_told_with_its_line_and_spares_what_stands_before() -> None:
     documents, mistakes = read_documents("a: 1\n---\nb: [1\nc: 2\n", "rules.yaml")
-    assert [plain(document) for document in documents] == [{"a": 1}]
+    assert [plain(document.node) for document in documents] == [{"a": 1}]
     assert len(mistakes) == 1
     assert mistakes[0].line == 4
     assert mistakes[0].message.startswith("not YAML: ")
@@ -176,5 +175,5 @@ then:
 )
 def test_a_document_that_is_split_off_is_the_rule_that_was_read(texts: tuple[str, ...]) -> None:
     text = "---\n".join(texts)
-    rules = parse_rules(text, "f")
-    assert [parse_rules(piece, "f") for piece in split_documents(text)] == [[r] for r in rules]
+    documents = parse_documents(text, "f")
+    assert [parse_rules(one.text, "f") for one in documents] == [[one.content] for one in documents]

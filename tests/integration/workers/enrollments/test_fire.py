@@ -36,7 +36,7 @@ async def relay(pool: Pool) -> list[str]:
                 await outbox.superseded(pool, claim)
             else:
                 await outbox.delivered(pool, claim)
-                told.append(claim.enrollment.recipient)
+                told.append(claim.recipient)
     return told
 
 

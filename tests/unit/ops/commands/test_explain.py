@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ops.commands.explain import delivery, standing
+from ops.commands.explain_lines import delivery, standing
 
 if TYPE_CHECKING:
     from ops.enrollments import State

@@ -16,7 +16,7 @@ from ops.sample.story import story
 from ops.sample.timeline import Run
 from pipeline.change import Change
 from pipeline.objects import Operation, SObject, long_id
-from rules import RuleSet, compile_rule, parse_rules
+from rules import Enroll, RuleSet, compile_rule, parse_rules
 
 if TYPE_CHECKING:
     from ops.sample.capture import Capture, Record
@@ -267,6 +267,10 @@ def matches(capture: Capture) -> list[tuple[str, str | None]]:
             old=change.old,
             new=change.new,
         )
-        for match in RULES.evaluate(whole, by_sync_user=False):
-            found += [(match.rule, action.recipient) for action in match.actions]
+        for match in RULES.evaluate(whole, by_sync_user=False).matches:
+            found += [
+                (match.rule, action.recipient)
+                for action in match.actions
+                if isinstance(action, Enroll)
+            ]
     return found

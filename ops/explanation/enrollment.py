@@ -5,22 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Raw
 
 from ops.enrollments import State
 from ops.errors import OpsError
-from pipeline.json_text import decode_fields, unmask
-from rules import Evidence, explain
+from ops.explanation.conditions import Condition, kept_conditions
+from ops.explanation.stages import Stage, stages
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from pipeline.database import Connection
 
-Delivery: TypeAlias = Literal["open", "delivered", "failed", "superseded"]
+Delivery: TypeAlias = Literal["open", "held", "delivered", "failed", "suppressed", "superseded"]
 
-# The commit's own time where the server keeps it, else the time of the row.
+# The commit's own time where the server keeps it, else the time of the row. A record that another
+# one's change re-evaluated has its firing on that change.
 _READ: Final = """
-    SELECT enrollment_id, enrollment.org_id, enrollment.sequence, enrollment.recipient,
-           enrollment.state, enrollment.generation, firing.rule, firing.rule_version,
+    SELECT enrollment.enrollment_id, enrollment.org_id, enrollment.sequence, enrollment.recipient,
+           enrollment.state, enrollment.generation, enrollment.reason,
+           enrollment.exited_generation, firing.cause_record_id, firing.rule, firing.rule_version,
            firing.object, firing.record_id, firing.capture_id, firing.transaction_id,
            firing.captured_at, firing.evidence, change.operation, change.callout_id,
            change.received_at,
@@ -35,34 +38,22 @@ _READ: Final = """
     FROM enrollment
     JOIN firing USING (firing_id)
     LEFT JOIN change ON change.captured_at = firing.captured_at
-        AND change.capture_id = firing.capture_id AND change.record_id = firing.record_id
+        AND change.capture_id = firing.capture_id
+        AND change.record_id = coalesce(firing.cause_record_id, firing.record_id)
         AND change.org_id = firing.org_id
-    LEFT JOIN outbox USING (enrollment_id, generation)
-    WHERE enrollment_id = $1"""
+    LEFT JOIN outbox ON outbox.enrollment_id = enrollment.enrollment_id
+        AND outbox.generation = enrollment.generation AND outbox.kind = 'add'
+    WHERE enrollment.enrollment_id = $1"""
 _EXISTS: Final = "SELECT true FROM enrollment WHERE enrollment_id = $1"
 
 
-class Stage(msgspec.Struct, frozen=True):
-    """One stage of the path and when it handled the change, in Unix ms."""
-
-    stage: str
-    at: float
-    since_received_ms: float | None
-
-
-class Condition(msgspec.Struct, frozen=True):
-    """One condition that decided, in words and with its values.
-
-    `negated` is true of a condition under a `not`, which made the rule true by not holding.
-    """
-
-    reads: str
-    negated: bool
-    evidence: Raw
-
-
 class Explanation(msgspec.Struct, frozen=True):
-    """The whole trail of one enrolment."""
+    """How one enrolment came to be, and whether the target was told of it.
+
+    `reason` says why the state is what it is; every generation up to `exited_generation` is over.
+    `cause_record_id` is there when that record's change (`capture_id`, `captured_at` in Unix ms)
+    had `record_id` judged again.
+    """
 
     id: int
     org_id: str
@@ -84,10 +75,14 @@ class Explanation(msgspec.Struct, frozen=True):
     last_error: str | None
     idempotency_key: str | None
     stages: list[Stage]
+    reason: str | None
+    exited_generation: int
+    captured_at: int
+    cause_record_id: str | None
 
 
 async def explain_enrollment(connection: Connection, enrollment_id: int) -> Explanation:
-    """Return the trail of one enrolment.
+    """Return how one enrolment came to be.
 
     Raises:
         OpsError: there is no such enrolment, or nothing enrols it any more.
@@ -97,6 +92,20 @@ async def explain_enrollment(connection: Connection, enrollment_id: int) -> Expl
         if await connection.fetchval(_EXISTS, enrollment_id):
             raise OpsError(f"nothing enrols the recipient of enrolment {enrollment_id} any more")
         raise OpsError(f"there is no enrolment {enrollment_id}: `penstock enrollments list`")
+    copied = {
+        name: row[name]
+        for name in Explanation.__struct_fields__
+        if name not in {"id", "conditions", "stages"}
+    }
+    return Explanation(
+        id=enrollment_id,
+        conditions=kept_conditions(row["evidence"]),
+        stages=_stages(row),
+        **copied,
+    )
+
+
+def _stages(row: Record) -> list[Stage]:
     at = {
         "captured in Salesforce": row["captured_at"],
         "received by ingest": row["received_at"],
@@ -106,28 +115,4 @@ async def explain_enrollment(connection: Connection, enrollment_id: int) -> Expl
         "committed": row["committed_at"],
         "settled by the relay": row["settled_at"],
     }
-    received = row["received_at"]
-    stages = [
-        Stage(stage, float(time), None if received is None else round(time - received, 1))
-        for stage, time in at.items()
-        if time is not None
-    ]
-    copied = {
-        name: row[name]
-        for name in Explanation.__struct_fields__
-        if name not in {"id", "conditions", "stages"}
-    }
-    return Explanation(
-        id=enrollment_id, conditions=_conditions(row["evidence"]), stages=stages, **copied
-    )
-
-
-def _conditions(evidence: str) -> list[Condition]:
-    return [_condition(bytes(text)) for text in msgspec.json.decode(evidence, type=list[Raw])]
-
-
-def _condition(text: bytes) -> Condition:
-    evidence = msgspec.convert(decode_fields(text), Evidence)
-    return Condition(
-        reads=explain(evidence), negated=not evidence.verdict, evidence=Raw(unmask(text))
-    )
+    return stages(at, row["received_at"])

@@ -1,0 +1,59 @@
+"""Finding the change that a capture id, with or without a record, names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ops.errors import OpsError, WrongUsage
+from ops.explanation.trail import read_trails
+from pipeline.objects import is_salesforce_id, long_id
+
+if TYPE_CHECKING:
+    from ops.explanation.trail import ChangeTrail
+    from pipeline.database import Connection
+
+# One capture holds at most as many records as a trigger gets: 200.
+MAX_CHANGES: Final = 200
+
+# The history's key begins with the time, which nobody remembers of a capture: the key's index is
+# read through, newest partition first, rather than the records.
+_KEY_ONLY: Final = "SET LOCAL enable_seqscan = off"
+_FIND: Final = """
+    SELECT org_id, captured_at, capture_id, record_id FROM change
+    WHERE capture_id = $1 AND ($2::text IS NULL OR record_id = $2)
+      AND ($3::text IS NULL OR org_id = $3)
+    ORDER BY captured_at DESC, record_id LIMIT $4"""
+_FIND_DEAD: Final = """
+    SELECT dead_letter_id, reason FROM dead_letter
+    WHERE capture_id = $1 AND ($2::text IS NULL OR record_id = $2)
+      AND ($3::text IS NULL OR org_id = $3)
+    ORDER BY dead_letter_id LIMIT 1"""
+
+
+async def explain_capture(
+    connection: Connection, name: str, org_id: str | None
+) -> list[ChangeTrail]:
+    """Return the trails of a capture's changes, `name` being `capture_id` or `capture_id/record`.
+
+    Raises:
+        OpsError: there is no such change; says whether it was set aside as a dead letter.
+        WrongUsage: several orgs have one.
+    """
+    capture_id, _, record = name.partition("/")
+    if record and not is_salesforce_id(record):
+        raise WrongUsage(f"{record!r} is not the id of a record (15 or 18 characters)")
+    record_id = long_id(record) if record else None
+    async with connection.transaction():
+        await connection.execute(_KEY_ONLY)
+        rows = await connection.fetch(_FIND, capture_id, record_id, org_id, MAX_CHANGES)
+    if not rows:
+        dead = await connection.fetchrow(_FIND_DEAD, capture_id, record_id, org_id)
+        if dead is not None:
+            raise OpsError(
+                f"change {name} was set aside ({dead['reason']}):"
+                f" `penstock dead show {dead['dead_letter_id']}`"
+            )
+        raise OpsError(f"there is no change {name!r} in the history, and no such dead letter")
+    if len({row["org_id"] for row in rows}) > 1:
+        raise WrongUsage(f"several orgs have a change {name}: say which with --org ORG_ID")
+    return await read_trails(connection, rows[0]["org_id"], [tuple(row)[1:] for row in rows])

@@ -1,0 +1,143 @@
+"""Points in time relative to the change: Friday, 8 May 2026, 15:30 UTC, if nothing else is said."""
+
+from __future__ import annotations
+
+from tests.unit.rules.cases.case import At, Source, table, values
+
+NEW_YORK = At(zone="America/New_York")
+AUCKLAND = At(zone="Pacific/Auckland")
+LAST_OF_MARCH = At("2026-03-31T12:00:00.000Z")
+AFTER_SPRING = At("2026-03-09T12:00:00.000Z", "America/New_York")
+LEAP_DAY = At("2024-02-29T12:00:00.000Z")
+LAST_OF_FEBRUARY = At("2026-02-28T12:00:00.000Z")
+
+RELATIVE_DATES = table(
+    values(
+        Source.SOQL_DATES,
+        ("before", "today", "2026-05-07", True),
+        ("before", "today", "2026-05-08", False),
+        ("after", "today", "2026-05-09", True),
+        ("after", "today", "2026-05-08", False),
+        ("before", "yesterday", "2026-05-06", True),
+        ("before", "yesterday", "2026-05-07", False),
+        ("after", "tomorrow", "2026-05-10", True),
+        ("after", "tomorrow", "2026-05-09", False),
+        ("between", ("today", "today"), "2026-05-08", True, "= TODAY"),
+        ("between", ("yesterday", "tomorrow"), "2026-05-10", False),
+        ("before", "TODAY", "2026-05-07", True, "case does not count"),
+        ("before", "today", "2026-05-07T23:59:59.999Z", True),
+        ("before", "today", "2026-05-08T00:00:00.000Z", False),
+        ("after", "today", "2026-05-08T23:59:59.999Z", False, "the range's last instant"),
+        ("after", "today", "2026-05-09T00:00:00.000Z", True),
+        ("before", "7 days ago", "2026-04-30", True, "< N_DAYS_AGO:7"),
+        ("before", "7 days ago", "2026-05-01", False),
+        ("before", "7 days ago", "2026-04-30T23:59:59.999Z", True),
+        ("before", "7 days ago", "2026-05-01T00:00:00.000Z", False, "not the time of the change"),
+        ("after", "7 days ago", "2026-05-01T23:59:59.999Z", False),
+        ("after", "7 days ago", "2026-05-02T00:00:00.000Z", True),
+        ("at_least", "7 days ago", "2026-05-01", True),
+        ("at_most", "7 days ago", "2026-05-01T23:59:59.999Z", True),
+        ("less_than", "7 days ago", "2026-05-01", False),
+        ("greater_than", "7 days ago", "2026-05-02", True),
+        ("between", ("7 days ago", "today"), "2026-05-01", True, "= LAST_N_DAYS:7"),
+        ("between", ("7 days ago", "today"), "2026-04-30", False),
+        ("between", ("7 days ago", "today"), "2026-05-08T23:59:59.999Z", True),
+        ("between", ("tomorrow", "30 days from now"), "2026-06-07", True, "= NEXT_N_DAYS:30"),
+        ("between", ("tomorrow", "30 days from now"), "2026-06-08", False),
+        ("between", ("2026-01-01", "today"), "2026-05-08", True),
+        ("before", "1 day ago", "2026-05-06", True, "singular"),
+        ("before", "0 days ago", "2026-05-07", True),
+    ),
+    values(
+        Source.SOQL_DATES,
+        ("before", "today", "2026-05-08T03:59:59.999Z", True, "midnight there"),
+        ("before", "today", "2026-05-08T04:00:00.000Z", False),
+        ("after", "today", "2026-05-09T03:59:59.999Z", False),
+        ("before", "7 days ago", "2026-05-01T03:59:59.999Z", True),
+        ("before", "7 days ago", "2026-05-01T04:00:00.000Z", False),
+        at=NEW_YORK,
+    ),
+    values(
+        Source.SOQL_DATES,
+        ("between", ("today", "today"), "2026-05-09", True, "Saturday has begun there"),
+        ("between", ("today", "today"), "2026-05-08", False),
+        ("between", ("today", "today"), "2026-05-08T12:00:00.000Z", True),
+        ("before", "today", "2026-05-08T11:59:59.999Z", True),
+        at=AUCKLAND,
+    ),
+    values(
+        Source.SOQL_DATES,
+        ("before", "1 day ago", "2026-03-08T04:59:59.999Z", True, "in winter time"),
+        ("before", "1 day ago", "2026-03-08T05:00:00.000Z", False),
+        ("after", "1 day ago", "2026-03-09T03:59:59.999Z", False, "23 hours later"),
+        ("after", "1 day ago", "2026-03-09T04:00:00.000Z", True),
+        ("before", "24 hours ago", "2026-03-08T11:59:59.999Z", True, "hours are exact"),
+        ("before", "24 hours ago", "2026-03-08T12:00:00.000Z", False),
+        otherwise="the reference gives each day 24 hours; a day ends where the next one begins",
+        at=AFTER_SPRING,
+    ),
+    values(
+        Source.SOQL_DATES,
+        ("before", "1 week ago", "2026-04-30", True),
+        ("before", "1 week ago", "2026-05-01", False),
+        ("after", "2 weeks from now", "2026-05-22", False),
+        ("after", "2 weeks from now", "2026-05-23", True),
+        ("before", "1 month ago", "2026-04-07", True),
+        ("before", "1 month ago", "2026-04-08", False),
+        ("between", ("1 month ago", "1 month ago"), "2026-04-09", False),
+        ("after", "3 months from now", "2026-08-08", False),
+        ("after", "3 months from now", "2026-08-09", True),
+        ("before", "1 year ago", "2025-05-07", True),
+        ("before", "1 year ago", "2025-05-08", False),
+        ("after", "8 months from now", "2027-01-09", True, "into the next year"),
+        ("after", "1000 years from now", "9999-12-31", True),
+        ("before", "1000 years ago", "1026-05-07", True),
+        otherwise="N_WEEKS_AGO and its like are whole calendar weeks, months and years; here they"
+        " are the day so far away, as a person says it",
+    ),
+    values(
+        Source.ADDMONTHS,
+        (
+            "between",
+            ("1 month ago", "1 month ago"),
+            "2026-02-28",
+            True,
+            "a shorter month's last day",
+        ),
+        ("between", ("1 month ago", "1 month ago"), "2026-03-01", False),
+        ("between", ("25 months ago", "25 months ago"), "2024-02-29", True),
+        ("between", ("1 month from now", "1 month from now"), "2026-04-30", True),
+        ("between", ("2 months from now", "2 months from now"), "2026-05-31", True),
+        at=LAST_OF_MARCH,
+    ),
+    values(
+        Source.ADDMONTHS,
+        ("between", ("1 year ago", "1 year ago"), "2023-02-28", True, "no leap day there"),
+        ("between", ("4 years from now", "4 years from now"), "2028-02-29", True),
+        at=LEAP_DAY,
+    ),
+    values(
+        Source.ADDMONTHS,
+        ("between", ("1 month from now", "1 month from now"), "2026-03-28", True),
+        otherwise="the function goes from a month's last day to the next one's; here the day of"
+        " the month stays where it can",
+        at=LAST_OF_FEBRUARY,
+    ),
+    values(
+        Source.SOQL_DATES,
+        ("before", "now", "2026-05-08T15:29:59.999Z", True),
+        ("before", "now", "2026-05-08T15:30:00.000Z", False),
+        ("after", "now", "2026-05-08T15:30:00.001Z", True),
+        ("at_most", "now", "2026-05-08T15:30:00.000Z", True),
+        ("before", "2 hours ago", "2026-05-08T13:29:59.999Z", True),
+        ("before", "2 hours ago", "2026-05-08T13:30:00.000Z", False),
+        ("after", "90 minutes from now", "2026-05-08T17:00:00.001Z", True),
+        ("after", "90 minutes from now", "2026-05-08T17:00:00.000Z", False),
+        ("after", "1 minute ago", "2026-05-08T15:29:30.000Z", True),
+        ("between", ("1 hour ago", "now"), "2026-05-08T14:30:00.000Z", True),
+        ("between", ("1 hour ago", "now"), "2026-05-08T14:29:59.999Z", False),
+        ("before", "2 hours ago", "2026-05-08", False, "a date against that instant's day"),
+        ("before", "2 hours ago", "2026-05-07", True),
+        otherwise="SOQL has no literal below a day; here minutes and hours are exact instants",
+    ),
+)

@@ -1,0 +1,1 @@
+"""Where the relay delivers to: a file for each target, and the answers that all of them give."""

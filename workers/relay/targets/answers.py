@@ -1,0 +1,39 @@
+"""What can become of a delivery: the closed set of a target's answers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+
+class Delivered(NamedTuple):
+    """The target took it."""
+
+
+class Refused(NamedTuple):
+    """The target will never take it."""
+
+    error: str
+
+
+class Held(NamedTuple):
+    """The target could not take it now; it may ask for a pause, in seconds.
+
+    `is_known` when the target itself says that it did not act; otherwise it may have.
+    """
+
+    error: str
+    retry_after_s: float | None = None
+    is_known: bool = False
+
+
+class Gone(NamedTuple):
+    """The target wants nothing any more, of anybody."""
+
+    error: str
+
+
+Answer: TypeAlias = Delivered | Refused | Held | Gone
+
+
+class SendApart(NamedTuple):
+    """The target blames a request that told of several; each is to be told of by itself."""
