@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ops.explanation.whole import OutboxRow
 
 _STAGE_WIDTH: Final = 24
+_UNWATCHED_SHOWN: Final = 8
 
 
 def enrollment_lines(found: EnrollmentTrail) -> Iterator[str]:
@@ -58,7 +59,8 @@ def enrollment_lines(found: EnrollmentTrail) -> Iterator[str]:
 
 
 def _event_lines(found: EnrollmentTrail) -> Iterator[str]:
-    yield f"adds and exits (generation {found.generation}, over up to {found.exited_generation}):"
+    over = ", which is over" if found.generation <= found.exited_generation else ""
+    yield f"adds and exits (generation {found.generation}{over}):"
     for event in found.events:
         cause = (
             "" if event.cause_record_id is None else f", for a change of {event.cause_record_id}"
@@ -132,8 +134,13 @@ def _stage_lines(stages: Iterable[Stage]) -> Iterator[str]:
 
 
 def _difference_lines(found: ChangeTrail) -> Iterator[str]:
+    unwatched = [one for one in found.differences if not one.watched]
     for one in found.differences:
-        yield from folded(f"- {one.reads}" + ("" if one.watched else " (not watched)"), 2)
+        if one.watched or one in unwatched[:_UNWATCHED_SHOWN]:
+            yield from folded(f"- {one.reads}" + ("" if one.watched else " (not watched)"), 2)
+    # A new record differs in all that it has; --json has them all.
+    if len(unwatched) > _UNWATCHED_SHOWN:
+        yield f"  - and {len(unwatched) - _UNWATCHED_SHOWN} more that are not watched"
 
 
 def _rule_lines(rule: Considered) -> Iterator[str]:

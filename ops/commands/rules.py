@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from ops import orgs, rule_life, rule_store, rule_versions
+from ops.commands.lines import times
 from ops.commands.rules_test import test
 from ops.errors import OpsError
 from ops.rule_plan import Outcome, RuleState
@@ -197,7 +198,7 @@ def _line(one: PlannedRule) -> PlanLine:
     last_day = ""
     if one.last_day is not None:
         held = f" ({one.last_day.held} of them held)" if one.last_day.held else ""
-        last_day = f"{one.last_day.enrolments} enrolments{held}"
+        last_day = f"{times(one.last_day.enrolments, 'enrolment')}{held}"
     return PlanLine(one.rule, one.object, one.version, one.outcome, one.state, last_day)
 
 

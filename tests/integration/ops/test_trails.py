@@ -358,3 +358,17 @@ async def test_an_admins_own_fields_count_as_watched(connection: Connection, poo
         ("City", True),
         ("Fax", False),
     ]
+
+
+async def test_of_many_fields_that_nobody_watches_only_the_first_are_printed(
+    connection: Connection, pool: Pool
+) -> None:
+    await apply_rules(pool, ORG_ID, QUALIFIED_RULE)
+    many = {f"Field{number}__c": str(number) for number in range(30)}
+    await process(pool, updated(lead(Status="New"), lead(**many), capture_id="wide"))
+    found = await only_change(connection, "wide")
+    lines = list(change_lines(found))
+    assert len(found.differences) == 31
+    assert sum("(not watched)" in line for line in lines) == 8
+    assert "  - and 22 more that are not watched" in lines
+    assert any("Status changed" in line for line in lines)
