@@ -51,6 +51,18 @@ async def refresh_from_store(connection: Connection, org_id: str) -> None:
     await refresh(connection, org_id, await active_rules(connection, org_id))
 
 
+async def refresh_all(connection: Connection) -> None:
+    """Write the conditions of every org anew, org by org.
+
+    Raises:
+        rules.RuleError: this version of the code cannot read an org's rules.
+    """
+    for row in await connection.fetch("SELECT org_id FROM org ORDER BY org_id"):
+        async with connection.transaction():
+            await connection.execute(LOCK_ORG, row["org_id"])
+            await refresh_from_store(connection, row["org_id"])
+
+
 async def active_rules(connection: Connection, org_id: str) -> list[Rule]:
     """Return the org's active rules.
 

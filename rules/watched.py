@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     # Whether an object has a field; None where nothing is known.
     Knows: TypeAlias = Callable[[SObject, str], bool | None]
 
-# What tells of a person who is not to be mailed, and of a lead that goes on as a contact.
+# What tells of a person who is not to be mailed, and of a lead that goes on as a contact: whoever
+# enrols somebody has to hear of it, whatever record the rule is about.
 _OF_A_RECIPIENT: Final = {
     SObject.LEAD: ("EmailBouncedDate", "HasOptedOutOfEmail", "IsConverted"),
     SObject.CONTACT: ("EmailBouncedDate", "HasOptedOutOfEmail"),
 }
+# A person account's triggers are those of Account.
+_OF_A_PERSON_ACCOUNT: Final = ("PersonEmailBouncedDate", "PersonHasOptedOutOfEmail")
 
 
 def watched(rules: Iterable[CompiledRule], knows: Knows | None) -> dict[SObject, list[str]]:
@@ -34,7 +37,10 @@ def watched(rules: Iterable[CompiledRule], knows: Knows | None) -> dict[SObject,
         if rule.reads_any_field:
             unbounded.add(rule.object)
         if rule.enrolls:
-            own.update(_OF_A_RECIPIENT.get(rule.object, ()))
+            for sobject, names in _OF_A_RECIPIENT.items():
+                fields.setdefault(sobject, set()).update(names)
+            if any(name.lower().endswith("personemail") for name in rule.reads):
+                fields.setdefault(SObject.ACCOUNT, set()).update(_OF_A_PERSON_ACCOUNT)
         own.update(field for field in rule.reads if "." not in field)
         for path in rule.paths:
             climb = Climb(rule.object, path.references, path.field)

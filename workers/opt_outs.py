@@ -23,6 +23,16 @@ _SAYINGS: Final = (
     (b'"HasOptedOutOfEmail"', re.compile(rb"\s*:\s*true")),
     (b'"EmailBouncedDate"', re.compile(rb'\s*:\s*"')),
 )
+# A person account's own fields.
+_SAYINGS_OF_AN_ACCOUNT: Final = (
+    (b'"PersonHasOptedOutOfEmail"', re.compile(rb"\s*:\s*true")),
+    (b'"PersonEmailBouncedDate"', re.compile(rb'\s*:\s*"')),
+)
+_BY_OBJECT: Final = {
+    SObject.LEAD: _SAYINGS,
+    SObject.CONTACT: _SAYINGS,
+    SObject.ACCOUNT: _SAYINGS_OF_AN_ACCOUNT,
+}
 
 # The last writer wins, whatever the order of arrival.
 _UPSERT: Final = """
@@ -44,6 +54,9 @@ class _Consent(msgspec.Struct, frozen=True):
     Email: Any = None
     HasOptedOutOfEmail: Any = None
     EmailBouncedDate: Any = None
+    PersonEmail: Any = None
+    PersonHasOptedOutOfEmail: Any = None
+    PersonEmailBouncedDate: Any = None
 
 
 _consent: Final = msgspec.json.Decoder(_Consent)
@@ -69,14 +82,15 @@ async def keep_opt_outs(connection: Connection, new: Sequence[ReceivedChange]) -
 
 
 def _concerns_mail(change: ReceivedChange) -> bool:
-    return change.object in {SObject.LEAD, SObject.CONTACT} and any(
-        _says_so(side) for side in (change.new, change.old) if side is not None
+    sayings = _BY_OBJECT.get(change.object, ())
+    return bool(sayings) and any(
+        _says_so(side, sayings) for side in (change.new, change.old) if side is not None
     )
 
 
-def _says_so(text: bytes) -> bool:
+def _says_so(text: bytes, sayings: tuple[tuple[bytes, re.Pattern[bytes]], ...]) -> bool:
     """Tell whether a record's text may say either; to find a name costs a tenth of a pattern."""
-    for name, said in _SAYINGS:
+    for name, said in sayings:
         found = text.find(name)
         while found >= 0:
             if said.match(text, found + len(name)):
@@ -87,9 +101,10 @@ def _says_so(text: bytes) -> bool:
 
 def _row(change: ReceivedChange) -> tuple[object, ...]:
     consent = _decode(change.state)
-    address = address_of(json_text.unmask_value(consent.Email))
-    opted_out = consent.HasOptedOutOfEmail is True
-    bounced = consent.EmailBouncedDate not in (None, "")
+    address = address_of(json_text.unmask_value(consent.Email or consent.PersonEmail))
+    opted_out = consent.HasOptedOutOfEmail is True or consent.PersonHasOptedOutOfEmail is True
+    dates = (consent.EmailBouncedDate, consent.PersonEmailBouncedDate)
+    bounced = any(date not in (None, "") for date in dates)
     return (change.org_id, change.record_id, address, opted_out, bounced, *change.order)
 
 

@@ -6,6 +6,7 @@ import time
 
 import click
 
+from ops import conditions
 from ops.runtime import Runtime, pass_runtime, run
 from pipeline.database import migrate as migrate_database
 
@@ -22,8 +23,12 @@ def migrate(runtime: Runtime) -> None:
 async def _migrate(runtime: Runtime) -> list[int]:
     settings = runtime.settings()
     async with runtime.database() as connection:
-        return await migrate_database(
+        applied = await migrate_database(
             connection,
             retention_days=settings.database.retention_days,
             now_ms=time.time_ns() // 1_000_000,
         )
+        if applied:
+            # A newer version may want to hear of more fields than the one that wrote them.
+            await conditions.refresh_all(connection)
+        return applied

@@ -59,6 +59,12 @@ CREATE TABLE record_end (
     settled boolean NOT NULL DEFAULT false,
     PRIMARY KEY (org_id, record_id, captured_at, sequence, capture_id)
 );
+-- Sweeps bring the enrolments of records that ended before into line.
+INSERT INTO record_end
+    SELECT org_id, record_id, captured_at, sequence, capture_id,
+           CASE WHEN coalesce(fields ->> 'MasterRecordId', '') = '' THEN 'deleted' ELSE 'merged' END,
+           nullif(fields ->> 'MasterRecordId', '')
+    FROM record WHERE deleted;
 CREATE INDEX record_end_by_successor ON record_end (org_id, successor_id)
     WHERE successor_id IS NOT NULL;
 CREATE INDEX record_end_unsettled ON record_end (swept_at NULLS FIRST) WHERE NOT settled;
@@ -75,6 +81,14 @@ CREATE TABLE opt_out (
     capture_id text COLLATE "C" NOT NULL,
     PRIMARY KEY (org_id, record_id)
 );
+-- Names as Salesforce writes them; addresses as `rules.recipient` has them.
+INSERT INTO opt_out
+    SELECT org_id, record_id, lower(btrim(fields ->> 'Email')),
+           coalesce(fields ->> 'HasOptedOutOfEmail', '') = 'true',
+           coalesce(fields ->> 'EmailBouncedDate', '') <> '', captured_at, sequence, capture_id
+    FROM record
+    WHERE object IN ('Lead', 'Contact')
+      AND (fields ->> 'HasOptedOutOfEmail' = 'true' OR fields ->> 'EmailBouncedDate' <> '');
 CREATE INDEX opt_out_by_address ON opt_out (org_id, address) WHERE opted_out OR bounced;
 
 -- Whom nothing is sent to: an address or a domain with all below it, of one org or ('') of all.

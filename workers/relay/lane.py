@@ -15,6 +15,7 @@ from workers.relay.claim import Delayed, Send, Superseded, Suppressed
 from workers.relay.pace import Pace
 from workers.relay.retries import retry_delay_s
 from workers.relay.targets.answers import Delivered, Gone, Held, Refused, SendApart
+from workers.relay.targets.open_targets import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,6 +49,8 @@ class Lane:
         self._pace = Pace(settings.requests_per_s, clock_s)
         self._step_count = 0
         self._is_draining = False
+        # Until when the target asked to be left alone.
+        self._not_before_s = 0.0
 
     @property
     def step_count(self) -> int:
@@ -61,14 +64,22 @@ class Lane:
             self._step_count < _MAX_STEPS
             and self._pace.backlog_s < _MAX_BACKLOG_S
             and self.breaker.is_ready
+            and not self._is_asked_to_wait
         )
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing would be forgotten with this lane."""
         return (
-            self._step_count == 0 and self.breaker.state == Closed(0) and not self._pace.backlog_s
+            self._step_count == 0
+            and self.breaker.state == Closed(0)
+            and not self._pace.backlog_s
+            and not self._is_asked_to_wait
         )
+
+    @property
+    def _is_asked_to_wait(self) -> bool:
+        return self._clock_s() < self._not_before_s
 
     def drain(self) -> None:
         """Send nothing more; what has not gone out yet is given back."""
@@ -130,25 +141,38 @@ class Lane:
         # Another relay may have the rows when the lease is over; a target that just fell silent, or
         # a process that is to end, is not bothered with them.
         is_late = self._clock_s() >= until_s
-        if is_late or self._is_draining or isinstance(self.breaker.state, Open):
+        is_unwelcome = isinstance(self.breaker.state, Open) or self._is_asked_to_wait
+        if is_late or self._is_draining or is_unwelcome:
             await outbox.settle(self._pool, [outbox.untried(claim) for claim in batch])
             return
-        answers = await self._target.deliver(batch)
+        answers = await self._deliver(batch)
         if isinstance(answers, SendApart):
             self.breaker.answered()
             await self._send_all([[claim] for claim in batch], until_s)
             return
-        if all(isinstance(answer, Held) for answer in answers):
+        holds = [answer for answer in answers if isinstance(answer, Held)]
+        asked_s = max((hold.retry_after_s or 0.0 for hold in holds), default=0.0)
+        self._not_before_s = max(self._not_before_s, self._clock_s() + asked_s)
+        if len(holds) == len(answers) and not all(hold.blames_row for hold in holds):
             self.breaker.held()
         else:
             self.breaker.answered()
         await self._settle(batch, answers)
 
+    async def _deliver(self, batch: Sequence[Claim]) -> Sequence[Answer] | SendApart:
+        try:
+            return await self._target.deliver(batch)
+        except Exception as error:
+            # Whatever a row, or an odd answer, brings up in a library holds up that row alone.
+            log.exception("delivery_failed", outbox_ids=[claim.outbox_id for claim in batch])
+            return [Held(f"delivering failed: {type(error).__name__}")] * len(batch)
+
     async def _settle(self, batch: Sequence[Claim], answers: Sequence[Answer]) -> None:
         for answer in answers:
             if isinstance(answer, Gone):
                 await outbox.stop_target(self._pool, self.name, answer.error)
-                log.error("target_stopped", target=self.name, error=answer.error)
+                # A rule's URL may be a secret in itself: `penstock relay resume` shows it.
+                log.error("target_stopped", kind=TargetKind.of(self.name), error=answer.error)
         # One pause for all that were tried as often, so that they go together the next time.
         pauses_s = {claim.attempt: retry_delay_s(claim.attempt) for claim in batch}
         outcomes = [

@@ -132,7 +132,7 @@ LOOK: Final = """
            coalesce(sequence.allow_missing_variables, false) AS allow_missing_variables,
            coalesce(sequence.quiet_time_zone, org.time_zone, 'UTC') AS quiet_time_zone,
            coalesce(org.time_zone, 'UTC') AS time_zone,
-           coalesce(added.state = 'delivered', false) AS was_added,
+           coalesce(added.state = 'delivered' OR added.unanswered, false) AS was_added,
            listed.value AS listed_value, listed.reason AS listed_reason,
            CASE WHEN sequence.send_to_opted_out THEN NULL
                 WHEN refuses.opted_out THEN 'opted out'
@@ -147,7 +147,8 @@ LOOK: Final = """
     LEFT JOIN listed ON listed.outbox_id = one.outbox_id
     LEFT JOIN LATERAL (
         SELECT bool_or(opted_out) AS opted_out, bool_or(bounced) AS bounced FROM opt_out
-        WHERE opt_out.org_id = one.org_id AND opt_out.address = one.recipient
+        WHERE opt_out.org_id = one.org_id
+          AND (opt_out.address = one.recipient OR opt_out.record_id = firing.record_id)
           AND (opted_out OR bounced)) AS refuses ON one.kind = 'add'
     WHERE one.outbox_id = ANY($1::bigint[])"""
 

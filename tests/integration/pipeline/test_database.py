@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -154,3 +155,38 @@ async def answers(pool: Pool, failures: list[BaseException]) -> bool:
         failures.append(error)
         return False
     return True
+
+
+async def test_who_opted_out_and_what_ended_before_an_upgrade_is_known_after_it(
+    empty_database_url: str,
+) -> None:
+    spine = resources.files("pipeline.migrations").joinpath("0001_spine.sql").read_text("utf-8")
+    async with connected(empty_database_url) as connection:
+        await connection.execute(
+            "CREATE TABLE schema_migration (number integer PRIMARY KEY,"
+            " applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        await connection.execute(spine)
+        await connection.execute("INSERT INTO schema_migration VALUES (1)")
+        await connection.execute("INSERT INTO org (org_id, sync_user_id) VALUES ('o', 'u')")
+        await connection.execute(
+            "INSERT INTO rule (org_id, rule, version, object, state, source)"
+            " VALUES ('o', 'r', 1, 'Lead', 'active', 'rule: r')"
+        )
+        await connection.executemany(
+            "INSERT INTO record VALUES ('o', $1, 'Lead', 1, 0, 'c', $2, $3)",
+            [
+                ("out", False, '{"Email": " Ana@X.org ", "HasOptedOutOfEmail": true}'),
+                ("in", False, '{"Email": "bo@x.org", "HasOptedOutOfEmail": false}'),
+                ("gone", True, '{"Email": "cy@x.org"}'),
+                ("loser", True, '{"MasterRecordId": "in"}'),
+            ],
+        )
+    assert await migrated(empty_database_url) == [2, 3, 4, 5]
+    async with connected(empty_database_url) as connection:
+        opt_outs = await connection.fetch("SELECT record_id, address, opted_out FROM opt_out")
+        ends = await connection.fetch("SELECT record_id, kind, successor_id FROM record_end")
+        spans = await connection.fetch("SELECT rule, version FROM rule_span")
+    assert [tuple(row) for row in opt_outs] == [("out", "ana@x.org", True)]
+    assert sorted(map(tuple, ends)) == [("gone", "deleted", None), ("loser", "merged", "in")]
+    assert [tuple(row) for row in spans] == [("r", 1)]

@@ -88,3 +88,8 @@ async def test_records_that_say_nothing_of_it_are_not_even_decoded(
 async def test_odd_values_harm_nobody(pool: Pool, odd: object) -> None:
     record = lead(Email=odd, HasOptedOutOfEmail=True, EmailBouncedDate=odd)
     assert await keep(pool, *received(inserted(record))) == [(None, True, True)]
+
+
+async def test_a_person_account_says_it_by_fields_of_its_own(pool: Pool) -> None:
+    person = {"Id": "0015g00000PersonAAA", "PersonEmail": ANA, "PersonHasOptedOutOfEmail": True}
+    assert await keep(pool, *received(inserted(person, object="Account"))) == [(ANA, True, False)]

@@ -73,10 +73,11 @@ def test_watched_is_the_sorted_union_of_what_an_objects_rules_read() -> None:
             "Rating",
             "Status",
         ],
+        SObject.CONTACT: ["EmailBouncedDate", "HasOptedOutOfEmail"],
         SObject.TASK: ["Email", "Subject"],
     }
 
 
 def test_a_rule_without_conditions_makes_any_field_worth_a_callout() -> None:
     rules = RuleSet([rule("a", when="{field: Status, changed: true}"), rule("b")])
-    assert rules.watched() == {SObject.LEAD: []}
+    assert rules.watched()[SObject.LEAD] == []

@@ -12,6 +12,7 @@ def rule(object_: str, when: str, then: str) -> CompiledRule:
     return compile_rule(parsed, 1)
 
 
+OPT_OUT = ("EmailBouncedDate", "HasOptedOutOfEmail")
 HOOK = "{webhook: 'https://hooks.example', fields: {x: Name}}"
 
 
@@ -29,8 +30,8 @@ def test_a_recipient_behind_a_polymorphic_lookup_is_watched_on_each_object() -> 
     rules = RuleSet([rule("Task", "{field: Status, equals: Done}", add)])
     assert rules.watched() == {
         SObject.TASK: ["Status", "WhoId"],
-        SObject.CONTACT: ["Email"],
-        SObject.LEAD: ["Email"],
+        SObject.CONTACT: ["Email", *OPT_OUT],
+        SObject.LEAD: ["Email", *OPT_OUT, "IsConverted"],
     }
 
 
@@ -40,9 +41,21 @@ def test_an_object_that_is_known_to_lack_a_field_is_not_watched_for_it() -> None
     assert watched == {SObject.TASK: ["WhatId"], SObject.OPPORTUNITY: ["StageName"]}
 
 
-def test_enrolling_a_lead_watches_what_ends_mailing_it() -> None:
+def test_enrolling_anyone_watches_what_ends_mailing_them_on_whatever_record() -> None:
     add = "{add_to_sequence: nurture, recipient: Email}"
     rules = RuleSet([rule("Lead", "{field: Status, equals: New}", add)])
     assert rules.watched() == {
-        SObject.LEAD: ["Email", "EmailBouncedDate", "HasOptedOutOfEmail", "IsConverted", "Status"]
+        SObject.LEAD: ["Email", *OPT_OUT, "IsConverted", "Status"],
+        SObject.CONTACT: [*OPT_OUT],
     }
+
+
+def test_enrolling_person_accounts_watches_their_own_fields_of_it() -> None:
+    add = "{add_to_sequence: nurture, recipient: PersonEmail}"
+    rules = RuleSet([rule("Account", "{field: Rating, equals: Hot}", add)])
+    assert rules.watched()[SObject.ACCOUNT] == [
+        "PersonEmail",
+        "PersonEmailBouncedDate",
+        "PersonHasOptedOutOfEmail",
+        "Rating",
+    ]

@@ -19,11 +19,13 @@ class Held(NamedTuple):
     """The target could not take it now; it may ask for a pause, in seconds.
 
     `is_known` when the target itself says that it did not act; otherwise it may have.
+    `blames_row` when that says nothing of how the target is.
     """
 
     error: str
     retry_after_s: float | None = None
     is_known: bool = False
+    blames_row: bool = False
 
 
 class Gone(NamedTuple):

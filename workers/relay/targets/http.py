@@ -26,6 +26,8 @@ REFUSALS: Final = frozenset(
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
 )
+# Statuses that speak of one sequence, or of one URL's path: the target itself is well.
+_OF_ONE_ROW: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 # What aiohttp raises when there is no answer.
 UNREACHABLE: Final = (aiohttp.ClientError, OSError, TimeoutError)
 
@@ -42,7 +44,8 @@ def held(response: aiohttp.ClientResponse) -> Held:
         and response.status != HTTPStatus.REQUEST_TIMEOUT
     )
     error = f"the target answered {response.status}"
-    return Held(error, retry_after_s(response.headers, datetime.now(UTC)), is_known)
+    pause_s = retry_after_s(response.headers, datetime.now(UTC))
+    return Held(error, pause_s, is_known, blames_row=response.status in _OF_ONE_ROW)
 
 
 def unreachable(error: BaseException) -> Held:
@@ -71,7 +74,8 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
         return min(float(asked[:9]), MAX_RETRY_AFTER_S)
     try:
         date = parsedate_to_datetime(asked)
-    except ValueError:
+    except (ValueError, OverflowError):
+        # No date, or one in a year or a zone that nobody lives to see.
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

@@ -5,6 +5,7 @@ Source: Mixmax's reference of `POST /sequences/:id/recipients/` and `POST /seque
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MAX_RECIPIENTS: Final = 100
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 _MAX_TOLD_CHARACTERS: Final = 500
+_APART_FROM_ATTEMPT: Final = 3
 
 
 class _Recipient(msgspec.Struct, frozen=True):
@@ -82,7 +84,7 @@ class MixmaxTarget:
             ) as response:
                 body = await _bounded(response)
                 if not http.is_success(response.status):
-                    return _not_taken(response, body, len(batch))
+                    return _not_taken(response, body, batch)
         except http.UNREACHABLE as error:
             return [http.unreachable(error)] * len(batch)
         return _read_cancellation(batch, body) if is_exit else _read_addition(batch, body)
@@ -122,20 +124,30 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
 
 
 def _not_taken(
-    response: aiohttp.ClientResponse, body: bytes | None, count: int
+    response: aiohttp.ClientResponse, body: bytes | None, batch: Sequence[Claim]
 ) -> list[Answer] | SendApart:
-    if response.status not in http.REFUSALS:
-        return [http.held(response)] * count
-    if count > 1:
+    is_failing = response.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    if len(batch) > 1 and (
+        response.status in http.REFUSALS or (is_failing and _may_fail_for_one(batch))
+    ):
         return SendApart()
+    if response.status not in http.REFUSALS:
+        return [http.held(response)] * len(batch)
     told = (body or b"").decode(errors="replace")[:_MAX_TOLD_CHARACTERS]
     return [Refused(f"the target answered {response.status}: {told}")]
 
 
-def _read_addition(batch: Sequence[Claim], body: bytes | None) -> list[Answer]:
+def _may_fail_for_one(batch: Sequence[Claim]) -> bool:
+    """Tell whether rows failed together so often that one may be why: it holds up no neighbours."""
+    return min(claim.attempt for claim in batch) >= _APART_FROM_ATTEMPT
+
+
+def _read_addition(batch: Sequence[Claim], body: bytes | None) -> list[Answer] | SendApart:
     try:
         answer = msgspec.json.decode(body or b"", type=_Added)
     except (msgspec.DecodeError, RecursionError):
+        if len(batch) > 1 and _may_fail_for_one(batch):
+            return SendApart()
         return [Held("the target's answer cannot be read")] * len(batch)
     by_email = {one.email.strip().lower(): one for one in answer.recipients}
     return [_answer(claim, by_email.get(claim.recipient.lower())) for claim in batch]

@@ -68,8 +68,9 @@ class WebhookTarget:
                 timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
             ) as response:
                 return _read(response)
-        except http.UNREACHABLE as error:
-            if self._is_rules and isinstance(error, aiohttp.InvalidURL):
+        except (*http.UNREACHABLE, UnicodeError) as error:
+            # A host that cannot be written in DNS raises UnicodeError.
+            if self._is_rules and isinstance(error, aiohttp.InvalidURL | UnicodeError):
                 return Refused("the rule's webhook is not a URL that can be called")
             if self._is_rules and http.is_refused_address(error):
                 return Refused(f"the rule's webhook is not called: {AddressRefused()}")

@@ -182,3 +182,21 @@ async def test_who_raises_a_cap_need_not_wait_for_the_next_day(
     await pool.execute("DELETE FROM sequence")
     await relay.step()
     assert [state for _, state in await told(pool)] == ["delivered"] * 3
+
+
+async def test_who_opted_out_is_not_mailed_at_another_address_of_the_same_record(
+    pool: Pool, relay: Relay, webhooks: Webhooks
+) -> None:
+    (enrollment_id,) = await add(pool, "private@x.org")
+    await pool.execute(OPT_OUT, ORG_ID, "00Q9", "work@x.org", True, False)
+    await pool.execute(
+        "WITH fired AS (INSERT INTO firing (org_id, transaction_id, record_id, rule, rule_version,"
+        " object, captured_at, sequence, capture_id, evidence)"
+        " VALUES ($1, 't', '00Q9', 'r', 1, 'Lead', 0, 0, 'c', '[]') RETURNING firing_id)"
+        " UPDATE enrollment SET firing_id = fired.firing_id FROM fired WHERE enrollment_id = $2",
+        ORG_ID,
+        enrollment_id,
+    )
+    await relay.step()
+    assert await told(pool, "state, last_error") == [("suppressed", "suppressed: opted out")]
+    assert webhooks.requests == []

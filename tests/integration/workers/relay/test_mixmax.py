@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,12 +24,13 @@ async def add_to_mixmax(pool: Pool, *recipients: str, generation: int = 1) -> li
 
 
 async def step_until_settled(pool: Pool, relay: Relay) -> int:
+    """Step until nothing is open, through what pauses Mixmax asks for; return how often it took."""
     steps = 0
-    while await pool.fetchval("SELECT count(*) FROM outbox WHERE state = 'open'"):
-        await elapse(pool)
-        await relay.step()
-        steps += 1
-        assert steps < 10
+    async with asyncio.timeout(20):
+        while await pool.fetchval("SELECT count(*) FROM outbox WHERE state = 'open'"):
+            await elapse(pool)
+            steps += await relay.step() > 0
+            assert steps < 10
     return steps
 
 
@@ -155,3 +157,15 @@ async def test_sequences_and_their_flags_have_requests_of_their_own(
     await relay.step()
     told_of = sorted((path, body["allowMissingVariables"]) for path, body in mixmax.requests)
     assert told_of == [("/sequences/one/recipients/", True), ("/sequences/two/recipients/", False)]
+
+
+@pytest.mark.parametrize("trouble", ["500", "garbage"])
+async def test_rows_that_fail_together_three_times_are_tried_one_by_one(
+    pool: Pool, relay: Relay, mixmax: Mixmax, trouble: str
+) -> None:
+    mixmax.fails = [trouble] * 3
+    await add_to_mixmax(pool, "ana@x.org", "bo@x.org")
+    assert await step_until_settled(pool, relay) == 3
+    assert [len(body["recipients"]) for _, body in mixmax.requests] == [2, 2, 2, 1, 1]
+    assert {state for _, state in await told(pool)} == {"delivered"}
+    assert len(mixmax.added) == 2

@@ -123,11 +123,11 @@ async def test_what_comes_back_while_it_is_set_aside_is_told_after_all(pool: Poo
 
 
 async def test_an_exit_is_told_if_its_add_was_and_only_then(pool: Pool) -> None:
-    ana, bo = await add(pool, "ana@x.org", "bo@x.org")
-    told_of_ana, _ = await claim(pool)
+    (ana,) = await add(pool, "ana@x.org")
+    (told_of_ana,) = await claim(pool)
     await outbox.delivered(pool, told_of_ana)
+    (bo,) = await add(pool, "bo@x.org")
     await leave(pool, ana, bo)
-    await elapse(pool)
 
     claims = {(one.recipient, one.kind.value): one for one in await claim(pool)}
     assert not claims["ana@x.org", "exit"].is_superseded
@@ -137,6 +137,19 @@ async def test_an_exit_is_told_if_its_add_was_and_only_then(pool: Pool) -> None:
     (exit_of_bo,) = await claim(pool)
     assert exit_of_bo.is_superseded
     assert [state for _, state, _ in await standing(pool)] == ["exited", "exited"]
+
+
+async def test_an_exit_is_told_if_nobody_knows_what_became_of_its_add(pool: Pool) -> None:
+    (ana,) = await add(pool, "ana@x.org")
+    # The relay that had it died before it could say whether the target took it.
+    await claim(pool)
+    await leave(pool, ana)
+    await elapse(pool)
+    (add_of_ana,) = await claim(pool)
+    assert add_of_ana.is_superseded
+    await outbox.superseded(pool, add_of_ana)
+    (exit_of_ana,) = await claim(pool)
+    assert not exit_of_ana.is_superseded
 
 
 async def test_a_held_add_holds_its_own_exit_and_nothing_of_other_sequences(pool: Pool) -> None:
