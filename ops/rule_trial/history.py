@@ -106,8 +106,7 @@ async def _under_way(
     finally:
         if not reading.done():
             reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
+            await asyncio.wait({reading})
 
 
 def _next_size(rows: list[Record]) -> int:

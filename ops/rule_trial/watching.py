@@ -49,10 +49,6 @@ class _Span(NamedTuple):
         watched = self.fields.get(sobject.value)
         return watched is not None and (not watched or (field or "").lower() in watched)
 
-    def takes_some_of(self, sobject: SObject) -> bool:
-        """Tell whether an object was sent, but not every update of it."""
-        return self.sends(sobject) and not self.watches(sobject, None)
-
     def sends(self, sobject: SObject) -> bool:
         """Tell whether anything of an object was sent."""
         return not self.fields or sobject.value in self.fields
