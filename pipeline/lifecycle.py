@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _KILL_AFTER_S: Final = 1.0
+_LET_GO_S: Final = 2.0
 
 
 async def run_until_stopped(services: Mapping[str, Service]) -> None:
@@ -91,6 +92,26 @@ async def wait_or_stop(stop: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def finish_within(service: Service, stop: asyncio.Event, drain_s: float) -> None:
+    """Run `service`; give it `drain_s` from the stop event on, then cancel it and return.
+
+    For work that a later run takes up where it was. What a frozen database holds is not waited
+    for, since it does not let go of a query.
+    """
+    work = asyncio.ensure_future(service(stop))
+    try:
+        await first_of(stop.wait(), asyncio.shield(work))
+        if not (await asyncio.wait({work}, timeout=drain_s))[0]:
+            log.warning("drain_cut_short", drain_s=drain_s)
+            work.cancel()
+            await asyncio.wait({work}, timeout=_LET_GO_S)
+    except asyncio.CancelledError:
+        work.cancel()
+        raise
+    if work.done() and not work.cancelled():
+        work.result()
 
 
 async def first_of(*awaitables: Awaitable[object], timeout_s: float | None = None) -> bool:

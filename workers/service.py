@@ -11,7 +11,7 @@ from pipeline.admin import AdminServer
 from pipeline.broker import keep_connected
 from pipeline.database import ensure_partitions, open_pool
 from pipeline.errors import Kind, classify
-from pipeline.lifecycle import run_until_stopped, wait_or_stop
+from pipeline.lifecycle import finish_within, run_until_stopped, wait_or_stop
 from workers.consume import Consumer
 from workers.lookups.sweep import Sweep
 from workers.processor import Processor
@@ -54,11 +54,17 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
                 settings.broker.url, name, stop, lambda c: consumer.session(c, stop)
             )
 
-        async def upkeep(stop: asyncio.Event) -> None:
+        async def partitions(stop: asyncio.Event) -> None:
             await keep_partitions_ahead(pool, settings.database.retention_days, stop)
 
+        async def upkeep(stop: asyncio.Event) -> None:
+            await finish_within(partitions, stop, worker.drain_s)
+
+        async def swept(stop: asyncio.Event) -> None:
+            await finish_within(sweep.run, stop, worker.drain_s)
+
         async with AdminServer(worker.admin_host, worker.admin_port, checks):
-            await run_until_stopped({"consumer": consume, "upkeep": upkeep, "sweep": sweep.run})
+            await run_until_stopped({"consumer": consume, "upkeep": upkeep, "sweep": swept})
     log.info("drained")
 
 

@@ -25,6 +25,7 @@ from ops.stack.processes import children_of, run
 from ops.stack.remembered import Remembered, remember
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ops.stack.children import Said
@@ -42,11 +43,15 @@ class PrivatePostgres:
     """PostgreSQL in `folder`, on 127.0.0.1 alone; port and password stay the same across starts.
 
     With `said` the server is started again when it dies, and that is said; without, a killed one
-    stays down until `start`. fsync is on: what is committed survives `kill`.
+    stays down until `start`. fsync is on: what is committed survives a crash of the machine;
+    `settings` (server settings by name) may give that up.
     """
 
-    def __init__(self, folder: Path, said: Said | None = None) -> None:
+    def __init__(
+        self, folder: Path, said: Said | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = folder
+        self._settings = dict(settings or {})
         self._said = said
         self._log_path = folder / "postgres.log"
         self._server: Supervised | None = None
@@ -115,6 +120,7 @@ class PrivatePostgres:
             "unix_socket_directories": "",
             "max_connections": _MAX_CONNECTIONS,
             "track_commit_timestamp": "on",
+            **self._settings,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         return Child(

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 
 import pytest
 
-from pipeline.lifecycle import first_of, run_until_stopped, wait_or_stop
+from pipeline.lifecycle import finish_within, first_of, run_until_stopped, wait_or_stop
 
 DEADLINE_S = 10
 
@@ -155,3 +156,28 @@ async def test_the_first_of_several_is_enough_and_the_rest_are_dropped() -> None
         await first_of(never.wait(), happened.wait())
         await first_of(never.wait(), timeout_s=0.001)
     assert asyncio.all_tasks() == before
+
+
+async def test_a_service_that_does_not_let_go_is_left_after_its_drain() -> None:
+    stop, let_go = asyncio.Event(), asyncio.Event()
+
+    async def frozen(_: asyncio.Event) -> None:
+        while not let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+
+    stop.set()
+    before = asyncio.all_tasks()
+    async with asyncio.timeout(DEADLINE_S):
+        await finish_within(frozen, stop, 0.001)
+        let_go.set()
+        while asyncio.all_tasks() != before:
+            await asyncio.sleep(0)
+
+
+async def test_a_service_that_fails_fails_whoever_waits_for_it() -> None:
+    async def fail(_: asyncio.Event) -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011  its own
+        await finish_within(fail, asyncio.Event(), DEADLINE_S)
