@@ -16,7 +16,8 @@ from ingest.door import verify_signature
 from ingest.problems import bad_request, forbidden, unavailable, unprocessable
 from pipeline.callout import ContractError, NotJsonError, SalesforceId, decode_body
 from pipeline.database import DATABASE_ERRORS
-from pipeline.objects import long_id
+from pipeline.objects import SObject, long_id
+from pipeline.requests import Cause, ask_for_loads
 from pipeline.signing import key_of, new_secret
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ _ANSWER_HANDSHAKE: Final = """
     SET next_secret = coalesce(next_secret, $3), instance_url = $4, is_sandbox = $5,
         package_version = $6, connected_at = now()
     WHERE org_id = $1 AND connect_code = $2 AND connect_code_expires_at > now()
-    RETURNING next_secret, conditions_version"""
+    RETURNING next_secret, conditions_version, conditions::text,
+              (SELECT connected_at IS NULL FROM org WHERE org_id = $1) AS is_first"""
 
 # From the first use of the new secret on, neither the old one nor the code is good any more.
 _RETIRE_OLD: Final = """
@@ -120,7 +122,7 @@ class ConnectionHandler:
 
     async def _give_secret(self, org: Org, wish: HandshakeRequest) -> HandshakeAnswer:
         try:
-            async with self._pool.acquire() as connection:
+            async with self._pool.acquire() as connection, connection.transaction():
                 row = await connection.fetchrow(
                     _ANSWER_HANDSHAKE,
                     org.org_id,
@@ -130,7 +132,12 @@ class ConnectionHandler:
                     wish.is_sandbox,
                     wish.package_version,
                 )
-                # The first callout may follow at once, ahead of the notification.
+                if row is not None and row["is_first"]:
+                    # What rules read was there before the connection.
+                    synced = [SObject(name) for name in msgspec.json.decode(row["conditions"])]
+                    await ask_for_loads(connection, org.org_id, synced, Cause.CONNECTED)
+            # The first callout may follow at once, ahead of the notification.
+            async with self._pool.acquire() as connection:
                 await self._registry.read(connection)
         except DATABASE_ERRORS as error:
             log.warning("handshake_held", org_id=org.org_id, error=repr(error))

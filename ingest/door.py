@@ -24,9 +24,15 @@ log = structlog.get_logger()
 class Door:
     """Finds the org that a request is for and checks its signature."""
 
-    def __init__(self, registry: Registry, on_next_secret_used: Callable[[Org], None]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        on_next_secret_used: Callable[[Org], None],
+        on_heard: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._registry = registry
         self._on_next_secret_used = on_next_secret_used
+        self._on_heard = on_heard
 
     def org(self, request: web.Request) -> Org:
         """Return the org in the address.
@@ -62,6 +68,7 @@ class Door:
             Problem: 401, the signature is missing, wrong or out of time.
         """
         index = verify_signature(request, org.keys, body)
+        self._on_heard(org.org_id)
         if org.next_secret is not None and index == len(org.keys) - 1:
             self._on_next_secret_used(org)
 

@@ -62,7 +62,7 @@ class _Lane:
 
 
 class Grouper:
-    """Publishes items in groups, one lane a routing key (a closed set of 28)."""
+    """Publishes items in groups, one lane a routing key (a closed set of 42)."""
 
     def __init__(self, publish: Callable[[Sequence[Item], str], Awaitable[None]]) -> None:
         self._publish = publish

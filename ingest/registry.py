@@ -10,26 +10,20 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
 import msgspec
-import structlog
 
+from ingest.following import Following
 from pipeline import metrics
-from pipeline.database import DATABASE_ERRORS
-from pipeline.lifecycle import first_of, wait_or_stop
 from pipeline.signing import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import asyncpg
+
+    from ingest.following import Read
     from pipeline.database import Connection
     from pipeline.settings import Secret
-
-log = structlog.get_logger()
-
-REFRESH_S: Final = 30.0
-_RECONNECT_S: Final = 0.5
-_CONNECT_TIMEOUT_S: Final = 5.0
 
 _READ_ORGS: Final = """
     SELECT org_id, sync_user_id, secret, next_secret, connect_code,
@@ -63,25 +57,25 @@ class Org(msgspec.Struct, frozen=True):
 
 
 class Registry:
-    """All orgs, as fresh as the database allows."""
+    """All orgs, as fresh as the database allows; `also` is followed on the same connection."""
 
-    def __init__(self, database_url: Secret) -> None:
-        self._database_url = database_url
+    def __init__(self, database_url: Secret, also: Mapping[str, Read] | None = None) -> None:
+        self._following = Following(database_url, {"penstock_org": self.read, **(also or {})})
         self._orgs: Mapping[str, Org] = {}
-        self._changed = asyncio.Event()
         self._reading = asyncio.Lock()
-        self._listening = False
         self._read_at: float | None = None
-        self._why_never_read = "the org registry was never read"
 
     @property
     def stale(self) -> bool:
         """Whether an org could exist that is not known here."""
-        return not self._listening
+        return not self._following.is_listening
 
     def problem(self) -> str | None:
         """Say why no org can be served, or None. A stale registry still serves."""
-        return self._why_never_read if self._read_at is None else None
+        if self._read_at is not None:
+            return None
+        why = self._following.failure
+        return "the org registry " + (f"cannot be read: {why}" if why else "was never read")
 
     def get(self, org_id: str) -> Org | None:
         """Return the org, or None if it is not known."""
@@ -115,35 +109,7 @@ class Registry:
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the table until `stop`."""
         metrics.registry_age_seconds.set_function(self._age_s)
-        while not stop.is_set():
-            try:
-                await self._follow(stop)
-            except DATABASE_ERRORS as error:
-                self._why_never_read = f"the org registry cannot be read: {error}"
-                log.warning("registry_stale", error=repr(error), known_count=len(self._orgs))
-                await wait_or_stop(stop, _RECONNECT_S)
-
-    async def _follow(self, stop: asyncio.Event) -> None:
-        connection = await asyncpg.connect(
-            self._database_url.value,
-            timeout=_CONNECT_TIMEOUT_S,
-            command_timeout=_CONNECT_TIMEOUT_S,
-            server_settings={"application_name": "penstock ingest registry"},
-        )
-        lost = asyncio.Event()
-        connection.add_termination_listener(lambda _: lost.set())
-        connection.add_termination_listener(lambda _: self._changed.set())
-        try:
-            await connection.add_listener("penstock_org", lambda *_: self._changed.set())
-            while not stop.is_set() and not lost.is_set():
-                self._changed.clear()
-                await self.read(connection)
-                self._listening = True
-                await first_of(stop.wait(), self._changed.wait(), timeout_s=REFRESH_S)
-        finally:
-            self._listening = False
-            if not connection.is_closed():
-                await connection.close(timeout=_CONNECT_TIMEOUT_S)
+        await self._following.run(stop)
 
     def _age_s(self) -> float:
         return float("inf") if self._read_at is None else time.monotonic() - self._read_at

@@ -11,13 +11,18 @@ import structlog
 from aiohttp import web
 
 from ingest.admission import InFlight, OrgRates
+from ingest.audits import AuditHandler
 from ingest.changes import ChangesHandler
 from ingest.connection import ConnectionHandler, SecretRotation
 from ingest.door import Door
 from ingest.draining import UnderWay
 from ingest.grouping import Grouper
+from ingest.heartbeats import HeartbeatHandler
+from ingest.intake import Intake
 from ingest.problems import Problem, render
 from ingest.registry import Registry
+from ingest.requests import Requests
+from ingest.signs_of_life import SignsOfLife
 from pipeline import metrics
 from pipeline.admin import AdminServer, listen
 from pipeline.broker import Publisher
@@ -41,7 +46,8 @@ _CLOSE_S: Final = 1.0
 async def run(settings: Settings) -> None:
     """Serve until a signal, then stop accepting, finish what is in flight, and return."""
     edge = settings.ingest
-    registry = Registry(settings.database.url)
+    requests = Requests()
+    registry = Registry(settings.database.url, {"penstock_request": requests.read})
     publisher = Publisher(
         settings.broker.url, f"penstock ingest {os.getpid()}", edge.publish_timeout_s
     )
@@ -54,8 +60,9 @@ async def run(settings: Settings) -> None:
         AdminServer(edge.admin_host, edge.admin_port, checks),
     ):
         rotation = SecretRotation(registry, pool)
-        door = Door(registry, rotation.next_secret_used)
-        changes = ChangesHandler(
+        signs = SignsOfLife(pool)
+        door = Door(registry, rotation.next_secret_used, signs.note)
+        intake = Intake(
             edge,
             door=door,
             rates=OrgRates(edge.org_callouts_per_s),
@@ -66,7 +73,9 @@ async def run(settings: Settings) -> None:
         connection = ConnectionHandler(registry=registry, door=door, in_flight=in_flight, pool=pool)
         under_way = UnderWay()
         app = web.Application(middlewares=[under_way.watch, answer_problems])
-        app.router.add_post(f"{_ORG}/changes", changes.post)
+        app.router.add_post(f"{_ORG}/changes", ChangesHandler(intake, requests).post)
+        app.router.add_post(f"{_ORG}/audit", AuditHandler(intake, requests).post)
+        app.router.add_post(f"{_ORG}/heartbeat", HeartbeatHandler(intake, requests, pool).post)
         app.router.add_post(f"{_ORG}/handshake", connection.post_handshake)
         app.router.add_get(f"{_ORG}/conditions", connection.get_conditions)
 
@@ -90,7 +99,12 @@ async def run(settings: Settings) -> None:
             # Requests under way need the broker, so it goes after the last of them.
             await publisher.run(drained)
 
-        await run_until_stopped({"server": serve, "publisher": publish, "registry": registry.run})
+        async def note_signs(_: asyncio.Event) -> None:
+            # Those of the last requests are written, too.
+            await signs.run(drained)
+
+        services = {"server": serve, "publisher": publish, "registry": registry.run}
+        await run_until_stopped({**services, "signs of life": note_signs})
     log.info("drained")
 
 

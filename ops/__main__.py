@@ -34,7 +34,9 @@ COMMANDS: Final = {
     "enrollments": "ops.commands.enrollments:enrollments",
     "suppress": "ops.commands.suppress:suppress",
     "explain": "ops.commands.explain:explain",
+    "audit": "ops.commands.audit:audit",
     "dead": "ops.commands.dead:dead",
+    "gaps": "ops.commands.gaps:gaps",
 }
 
 

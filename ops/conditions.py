@@ -1,15 +1,16 @@
 """An org's conditions: the fields whose update is worth a callout, and what an admin adds to them.
 
-Apex learns of a new version of them with the answer to its next callout.
+Apex learns of a new version of them with the answer to its next callout. What it did not tell
+before and is to tell from now on is loaded.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from ops import field_types
+from ops import field_types, needed_loads
 from ops.errors import OpsError, WrongUsage
 from pipeline.objects import SObject
 from rules import RuleSet, compile_rule, parse_rules
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ops.field_types import DescribedObject
+    from ops.needed_loads import NeededLoad
     from pipeline.database import Connection
     from rules import Rule
 
@@ -34,21 +36,35 @@ _WRITE_WATCHED: Final = "UPDATE org SET watched = $2::jsonb WHERE org_id = $1"
 _watched: Final = msgspec.json.Decoder(dict[SObject, list[str]])
 
 
-async def refresh(connection: Connection, org_id: str, active: Iterable[Rule]) -> None:
+class Watched(NamedTuple):
+    """The fields that an admin added (`Lead.Rating`), and the loads that this began."""
+
+    fields: list[str]
+    loads: list[NeededLoad]
+
+
+async def refresh(connection: Connection, org_id: str, active: Iterable[Rule]) -> list[NeededLoad]:
     """Write what `active`, all of the org's active rules, and its admin want to be watched.
 
-    The caller holds the org's lock.
+    The loads that this needs are begun and returned. The caller holds the org's lock.
     """
-    catalog = await field_types.described(connection, org_id)
-    # What they read does not depend on their versions.
-    read = RuleSet(compile_rule(rule, version=1) for rule in active).watched(catalog.knows)
-    added = _watched.decode(await connection.fetchval(_READ_WATCHED, org_id))
-    await connection.execute(_WRITE_CONDITIONS, org_id, _encoded(union(read, added)))
+    wanted = await _wanted(connection, org_id, active)
+    loads = await needed_loads.needed(connection, org_id, wanted)
+    await connection.execute(_WRITE_CONDITIONS, org_id, _encoded(wanted))
+    await needed_loads.begin(connection, org_id, loads)
+    return loads
 
 
-async def refresh_from_store(connection: Connection, org_id: str) -> None:
-    """Write the conditions anew, from the rules as they are stored."""
-    await refresh(connection, org_id, await active_rules(connection, org_id))
+async def needed_by(
+    connection: Connection, org_id: str, active: Iterable[Rule]
+) -> list[NeededLoad]:
+    """Return the loads that `refresh` would begin."""
+    return await needed_loads.needed(connection, org_id, await _wanted(connection, org_id, active))
+
+
+async def refresh_from_store(connection: Connection, org_id: str) -> list[NeededLoad]:
+    """Write the conditions anew, from the rules as they are stored; return the loads begun."""
+    return await refresh(connection, org_id, await active_rules(connection, org_id))
 
 
 async def refresh_all(connection: Connection) -> None:
@@ -88,8 +104,8 @@ def union(
     return together
 
 
-async def watch(connection: Connection, org_id: str, fields: Sequence[str]) -> list[str]:
-    """Watch fields (`Lead.Rating`) besides those that rules read; return all that are added.
+async def watch(connection: Connection, org_id: str, fields: Sequence[str]) -> Watched:
+    """Watch fields (`Lead.Rating`) besides those that rules read.
 
     Raises:
         WrongUsage: one is no object's field.
@@ -107,7 +123,7 @@ async def watch(connection: Connection, org_id: str, fields: Sequence[str]) -> l
         return await _keep(connection, org_id, union(before, wanted))
 
 
-async def unwatch(connection: Connection, org_id: str, fields: Sequence[str]) -> list[str]:
+async def unwatch(connection: Connection, org_id: str, fields: Sequence[str]) -> Watched:
     """Take back what `watch` added; rules' own fields stay watched.
 
     Raises:
@@ -155,10 +171,19 @@ async def _locked(connection: Connection, org_id: str) -> dict[SObject, list[str
 
 async def _keep(
     connection: Connection, org_id: str, watched: Mapping[SObject, Sequence[str]]
-) -> list[str]:
+) -> Watched:
     await connection.execute(_WRITE_WATCHED, org_id, _encoded(watched))
-    await refresh_from_store(connection, org_id)
-    return listed(watched)
+    return Watched(listed(watched), await refresh_from_store(connection, org_id))
+
+
+async def _wanted(
+    connection: Connection, org_id: str, active: Iterable[Rule]
+) -> dict[SObject, list[str]]:
+    catalog = await field_types.described(connection, org_id)
+    # What they read does not depend on their versions.
+    read = RuleSet(compile_rule(rule, version=1) for rule in active).watched(catalog.knows)
+    added = _watched.decode(await connection.fetchval(_READ_WATCHED, org_id))
+    return union(read, added)
 
 
 def _encoded(fields: Mapping[SObject, Sequence[str]]) -> str:

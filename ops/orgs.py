@@ -1,4 +1,4 @@
-"""Adding, listing, rotating, pausing orgs; their time zones."""
+"""Adding, listing, rotating, pausing orgs; their time zones; what they told of themselves."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pipeline.signing import new_secret
 from rules.mistakes import near_name
 
 if TYPE_CHECKING:
+    from asyncpg import Record
+
     from pipeline.database import Connection
 
 CODE_VALID_HOURS: Final = 24
@@ -40,13 +42,30 @@ _LIST: Final = """
                 WHEN coalesce(secret, next_secret) IS NULL THEN 'not connected'
                 ELSE 'connected' END AS state,
            coalesce(secret, next_secret) IS NOT NULL AS connected,
-           sync_user_id, instance_url, is_sandbox, package_version, conditions_version,
-           connected_at, time_zone, watched,
+           sync_user_id, instance_url, is_sandbox,
+           coalesce(heartbeat.package_version, org.package_version) AS package_version,
+           conditions, org.conditions_version, connected_at, time_zone, watched,
            ARRAY(SELECT object FROM described_object
                  WHERE described_object.org_id = org.org_id ORDER BY object) AS described,
            CASE WHEN connect_code IS NOT NULL AND connect_code_expires_at > now()
-                THEN connect_code_expires_at END AS connect_code_expires_at
-    FROM org ORDER BY org_id"""
+                THEN connect_code_expires_at END AS connect_code_expires_at,
+           heard_at, beat_at, api_version, clock_skew_ms, parked_count, overflow_count,
+           async_used_count, async_limit_count,
+           heartbeat.conditions_version AS told_conditions_version,
+           every_days AS audit_every_days, next_at AS next_audit_at
+    FROM org LEFT JOIN heartbeat USING (org_id) LEFT JOIN audit_schedule USING (org_id)
+    WHERE $1::text IS NULL OR org_id = $1
+    ORDER BY org_id"""
+# What a heartbeat says.
+_TOLD: Final = (
+    "beat_at",
+    "api_version",
+    "clock_skew_ms",
+    "parked_count",
+    "overflow_count",
+    "async_used_count",
+    "async_limit_count",
+)
 
 
 class ConnectCode(msgspec.Struct, frozen=True):
@@ -65,13 +84,33 @@ class ConnectCode(msgspec.Struct, frozen=True):
         return f"ConnectCode({self.org_id})"
 
 
+class Heartbeat(msgspec.Struct, frozen=True):
+    """What an org last told of itself, which it does every hour.
+
+    `clock_skew_ms` is its clock less ours. Of its parked changes, `parked_count` are to be tried
+    again and `overflow_count` need a person. `async_used_count` of `async_limit_count` asynchronous
+    executions were used in its last 24 hours. `conditions_version` is what it goes by.
+    """
+
+    beat_at: str
+    api_version: str | None
+    clock_skew_ms: int | None
+    parked_count: int | None
+    overflow_count: int | None
+    async_used_count: int | None
+    async_limit_count: int | None
+    conditions_version: int | None
+
+
 class OrgState(msgspec.Struct, frozen=True):
     """An org as a listing shows it; times are RFC 3339.
 
     `state` is `paused`, `connected` or `not connected`; `connected` tells the latter two apart for
-    a paused org too. `connect_code_expires_at` is there while a connect code is open. `watched`
-    are the fields that an admin added to those that rules read, by object; `described` the objects
-    whose fields a description gave.
+    a paused org too. `connect_code_expires_at` is there while a connect code is open. `conditions`
+    are the fields whose update it is to send, by object, everything if they name no object;
+    `watched` those of them that an admin added to what rules read; `described` the objects whose
+    fields a description gave. `heard_at` is the last callout that was surely the org's.
+    `conditions_up_to_date` is None until its first heartbeat.
     """
 
     org_id: str
@@ -81,12 +120,18 @@ class OrgState(msgspec.Struct, frozen=True):
     instance_url: str | None
     is_sandbox: bool | None
     package_version: str | None
+    conditions: dict[str, list[str]]
     conditions_version: int
+    conditions_up_to_date: bool | None
     connected_at: str | None
     connect_code_expires_at: str | None
     time_zone: str
     watched: dict[str, list[str]]
     described: list[str]
+    heard_at: str | None
+    heartbeat: Heartbeat | None
+    audit_every_days: int | None
+    next_audit_at: str | None
 
 
 async def add(
@@ -145,12 +190,9 @@ async def set_time_zone(connection: Connection, org_id: str, time_zone: str) -> 
     _require(await connection.fetchval(_SET_TIME_ZONE, long_id(org_id), zone), org_id)
 
 
-async def listing(connection: Connection) -> list[OrgState]:
-    """Return every org, by id."""
-    return [
-        OrgState(**{**with_iso_times(row), "watched": msgspec.json.decode(row["watched"])})
-        for row in await connection.fetch(_LIST)
-    ]
+async def listing(connection: Connection, org_id: str | None = None) -> list[OrgState]:
+    """Return every org by id, or one of them."""
+    return [_state(row) for row in await connection.fetch(_LIST, org_id)]
 
 
 async def resolve(connection: Connection, org_id: str | None) -> str:
@@ -172,6 +214,22 @@ async def resolve(connection: Connection, org_id: str | None) -> str:
     if len(known) > 1:
         raise WrongUsage(f"{len(known)} orgs are registered: say which with --org ORG_ID")
     return str(known[0])
+
+
+def _state(row: Record) -> OrgState:
+    values = with_iso_times(row)
+    told = {name: values.pop(name) for name in _TOLD}
+    version = values.pop("told_conditions_version")
+    has_told = told["beat_at"] is not None
+    return OrgState(
+        **{
+            **values,
+            "watched": msgspec.json.decode(row["watched"]),
+            "conditions": msgspec.json.decode(row["conditions"]),
+            "conditions_up_to_date": version == row["conditions_version"] if has_told else None,
+            "heartbeat": Heartbeat(**told, conditions_version=version) if has_told else None,
+        }
+    )
 
 
 def _checked_id(text: str, prefix: str, what: str) -> str:

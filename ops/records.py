@@ -96,7 +96,7 @@ def changed_fields(change: RecordChange) -> list[FieldChange]:
     An insert replaces nothing with each field that is set. A delete or an undelete replaces none.
     """
     match Operation(change.operation):
-        case Operation.DELETE | Operation.UNDELETE:
+        case Operation.DELETE | Operation.UNDELETE | Operation.SNAPSHOT:
             return []
         case Operation.INSERT | Operation.UPDATE:
             old, new = _decoded(change.old), _decoded(change.new)

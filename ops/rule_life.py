@@ -8,6 +8,7 @@ import msgspec
 
 from ops import conditions, field_types, rule_versions
 from ops.errors import OpsError
+from ops.needed_loads import NeededLoad
 from ops.rule_files import objects_read, rules_of
 from ops.rule_plan import RuleState
 from rules import parse_documents
@@ -31,11 +32,12 @@ class RuleNow(msgspec.Struct, frozen=True):
 
 
 class Changed(msgspec.Struct, frozen=True):
-    """What became of rules, and what checks say of those that decide from now on."""
+    """What became of rules, what checks say of those that decide from now on, and loads begun."""
 
     org_id: str
     rules: list[RuleNow]
     warnings: list[Finding]
+    loads: list[NeededLoad]
 
 
 async def disable(connection: Connection, org_id: str, rules: Collection[str]) -> Changed:
@@ -76,9 +78,9 @@ async def roll_back(connection: Connection, org_id: str, rule: str, version: int
         target = await rule_versions.show(connection, org_id, rule, wanted)
         documents = _documents([(rule, wanted, target.source)])
         await rule_versions.revive(connection, org_id, rule, wanted, state)
-        await conditions.refresh_from_store(connection, org_id)
+        loads = await conditions.refresh_from_store(connection, org_id)
         warnings = await _warnings(connection, org_id, documents)
-    return Changed(org_id, [RuleNow(rule, wanted, state, now.state)], warnings)
+    return Changed(org_id, [RuleNow(rule, wanted, state, now.state)], warnings, loads)
 
 
 async def _set_state(
@@ -99,10 +101,10 @@ async def _set_state(
             else []
         )
         await rule_versions.set_state(connection, org_id, names, state)
-        await conditions.refresh_from_store(connection, org_id)
+        loads = await conditions.refresh_from_store(connection, org_id)
         warnings = await _warnings(connection, org_id, documents)
     rules = [RuleNow(one.rule, one.version, state, one.state) for one in found]
-    return Changed(org_id, rules, warnings)
+    return Changed(org_id, rules, warnings, loads)
 
 
 async def _stored(connection: Connection, org_id: str, names: Iterable[str]) -> list[Stored]:

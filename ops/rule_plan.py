@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from ops.needed_loads import NeededLoad
 from ops.rule_trial import LastDay
 from rules import Rule, Sequence, parse_rules
 from rules.checks.findings import Finding
@@ -71,13 +72,17 @@ class PlannedSequence(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What becomes of everything; `dry_run`: nothing was done. Warnings refuse nothing."""
+    """What becomes of everything; `dry_run`: nothing was done. Warnings refuse nothing.
+
+    `loads` are those that it begins, since the org did not tell of what rules read from now on.
+    """
 
     org_id: str
     dry_run: bool
     rules: list[PlannedRule]
     sequences: list[PlannedSequence]
     warnings: list[Finding]
+    loads: list[NeededLoad] = []
 
 
 def plan_rules(

@@ -26,6 +26,7 @@ from rules.checks.check import check
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from ops.needed_loads import NeededLoad
     from ops.rule_plan import Stored
     from ops.rule_trial import LastDay
     from pipeline.database import Connection
@@ -62,7 +63,8 @@ async def apply(  # noqa: PLR0913  each is a choice of its own
 
     `prune` removes what the org has besides, `dry_run` does nothing but say what would be done.
     `with_last_day`: look at the last day's changes for what new rules would have made of them,
-    which takes up to 10 s. A disabled rule stays disabled. The org's conditions follow.
+    which takes up to 10 s. A disabled rule stays disabled. The org's conditions follow, and the
+    loads that they need begin.
 
     Raises:
         rules.RuleError: with every mistake in the files, or everything in them that cannot be
@@ -75,17 +77,19 @@ async def apply(  # noqa: PLR0913  each is a choice of its own
     intent = _intend(org_id, documents, catalog, stored, prune=prune)
     # Before the org is locked, since it takes its time.
     last_day = await _try(connection, org_id, documents, intent.plan) if with_last_day else {}
-    if not dry_run:
+    if dry_run:
+        loads = await conditions.needed_by(connection, org_id, _active(documents, intent))
+    else:
         async with connection.transaction():
             await connection.execute(conditions.LOCK_ORG, org_id)
             stored = await _read(connection, org_id)
             if stored != intent.stored:  # somebody else was quicker
                 intent = _intend(org_id, documents, catalog, stored, prune=prune)
-            await _write(connection, org_id, documents, intent)
+            loads = await _write(connection, org_id, documents, intent)
     rules = [
         msgspec.structs.replace(one, last_day=last_day.get(one.rule)) for one in intent.plan.rules
     ]
-    return msgspec.structs.replace(intent.plan, rules=rules, dry_run=dry_run)
+    return msgspec.structs.replace(intent.plan, rules=rules, dry_run=dry_run, loads=loads)
 
 
 async def _read(connection: Connection, org_id: str) -> _Stored:
@@ -131,7 +135,7 @@ async def _try(
 
 async def _write(
     connection: Connection, org_id: str, documents: Collection[Sourced], intent: _Intent
-) -> None:
+) -> list[NeededLoad]:
     texts = rule_texts(documents)
     planned = {one.rule: one for one in intent.plan.rules}
     written = [one for one in planned.values() if one.outcome in WRITTEN]
@@ -148,8 +152,13 @@ async def _write(
     removed = [one.rule for one in planned.values() if one.outcome is Outcome.REMOVED]
     await rule_versions.set_state(connection, org_id, removed, RuleState.REMOVED)
     await _write_sequences(connection, org_id, documents, intent.plan)
-    active = [r for r in rules_of(documents) if planned[r.name].state is RuleState.ACTIVE]
-    await conditions.refresh(connection, org_id, [*active, *intent.others])
+    return await conditions.refresh(connection, org_id, _active(documents, intent))
+
+
+def _active(documents: Collection[Sourced], intent: _Intent) -> list[Rule]:
+    states = {one.rule: one.state for one in intent.plan.rules}
+    applied = [r for r in rules_of(documents) if states[r.name] is RuleState.ACTIVE]
+    return [*applied, *intent.others]
 
 
 async def _write_sequences(

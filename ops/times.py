@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from asyncpg import Record
 
+_UNITS_S: Final = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -31,3 +32,22 @@ def with_iso_times(row: Mapping[str, Any] | Record) -> dict[str, Any]:
     return {
         name: iso(value) if isinstance(value, datetime) else value for name, value in row.items()
     }
+
+
+def span(seconds: float) -> str:
+    """Return how long something takes, for people: `45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`."""
+    left = max(0, round(seconds))
+    for place, (unit, length) in enumerate(_UNITS_S[:-1]):
+        if left >= length:
+            count, rest = divmod(left, length)
+            finer, finer_length = _UNITS_S[place + 1]
+            # Nobody plans by the seconds of a minute.
+            finer_count = rest // finer_length if finer != "s" else 0
+            return f"{count} {unit} {finer_count} {finer}" if finer_count else f"{count} {unit}"
+    return f"{left} s"
+
+
+def ago(moment: str) -> str:
+    """Return how long ago a time in RFC 3339 was, for people: `12 min ago`."""
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    return f"{span(seconds)} ago"

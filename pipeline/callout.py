@@ -26,6 +26,8 @@ _MAX_UNIX_MS: Final = 2**53 - 1
 
 # \Z, since $ would let a line break follow.
 SalesforceId = Annotated[str, Meta(pattern="^[a-zA-Z0-9]{15}(?:[a-zA-Z0-9]{3})?\\Z")]
+UnixMs = Annotated[int, Meta(ge=0, le=_MAX_UNIX_MS)]
+RequestId = Annotated[int, Meta(ge=0, le=_MAX_UNIX_MS)]
 _Token = Annotated[str, Meta(pattern="^[\\x21-\\x7e]{1,64}\\Z")]
 
 # Whether an operation has an old and a new state.
@@ -35,6 +37,8 @@ _NEEDS: Final[Mapping[Operation, tuple[bool, bool]]] = {
     Operation.DELETE: (True, False),
     Operation.UNDELETE: (False, True),
 }
+# A snapshot has a record's state or, of one that is not there, what was asked for.
+_SNAPSHOT_SIDES: Final = frozenset({(False, True), (True, False)})
 
 _NULL: Final = Raw(b"null")
 _FRAME_BYTES: Final = len(b'{"old":,"new":},')
@@ -55,8 +59,12 @@ class NotJsonError(ValueError):
     """A body that is not JSON, not UTF-8, or too deep (answered 400)."""
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What one callout says once for all its changes. Ids may have 15 or 18 characters."""
+class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one callout says once for all its changes. Ids may have 15 or 18 characters.
+
+    A snapshot's `read_at` (Unix ms) was taken before its records were read; `request_id` is what it
+    answers, `total` how many records the walk has before it, if it says so.
+    """
 
     version: Literal[1]
     org_id: SalesforceId
@@ -65,8 +73,11 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     capture_id: _Token
     transaction_id: _Token
     sequence: Annotated[int, Meta(ge=0, le=_MAX_INT4)]
-    captured_at: Annotated[int, Meta(ge=0, le=_MAX_UNIX_MS)]
+    captured_at: UnixMs
     actor_id: SalesforceId | None = None
+    read_at: UnixMs | None = None
+    request_id: RequestId | None = None
+    total: RequestId | None = None
 
 
 class ChangeText(msgspec.Struct, frozen=True):
@@ -76,7 +87,7 @@ class ChangeText(msgspec.Struct, frozen=True):
     new: Raw = _NULL
 
 
-class CalloutText(Header, frozen=True, kw_only=True):
+class CalloutText(Header, frozen=True, kw_only=True, omit_defaults=True):
     """A callout whose records are left as text."""
 
     changes: list[ChangeText]
@@ -110,6 +121,8 @@ def check(body: bytes) -> CheckedCallout:
         ContractError: JSON, but not this contract; names the place.
     """
     callout = decode_body(body, _checker)
+    if callout.operation is Operation.SNAPSHOT and callout.read_at is None:
+        raise ContractError("$.read_at", f"required for {callout.operation}")
     for index, change in enumerate(callout.changes):
         _check_sides(callout.operation, change, f"$.changes[{index}]")
     return callout
@@ -171,6 +184,10 @@ def slices(body: bytes, max_bytes: int) -> list[bytes]:
 
 
 def _check_sides(operation: Operation, change: _IdentifiedChange, place: str) -> None:
+    if operation is Operation.SNAPSHOT:
+        if (change.old is not None, change.new is not None) not in _SNAPSHOT_SIDES:
+            raise ContractError(place, f"either old or new for {operation}")
+        return
     needs_old, needs_new = _NEEDS[operation]
     for side, record, needed in (("old", change.old, needs_old), ("new", change.new, needs_new)):
         if needed and record is None:

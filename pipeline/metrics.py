@@ -57,6 +57,9 @@ sweep_rows = Counter(
     "Rows and records that workers' sweeps dealt with, by outcome.",
     ["outcome"],
 )
+gaps = Counter(
+    "penstock_gaps", "Gaps in records' changes: suspected, and what became of them.", ["state"]
+)
 enrollments_held = Counter(
     "penstock_enrollments_held", "Enrolments held because their rule was beyond its ceiling."
 )

@@ -23,13 +23,30 @@ class SObject(StrEnum):
     USER = "User"
 
 
+# What ids of an object begin with, in every org (Salesforce Help, "Standard Field Record ID
+# Prefix Decoder").
+KEY_PREFIXES: Final = {
+    SObject.ACCOUNT: "001",
+    SObject.CONTACT: "003",
+    SObject.EVENT: "00U",
+    SObject.LEAD: "00Q",
+    SObject.OPPORTUNITY: "006",
+    SObject.TASK: "00T",
+    SObject.USER: "005",
+}
+
+
 class Operation(StrEnum):
-    """What the trigger saw happen to the records of one callout."""
+    """What the trigger saw happen to the records of one callout.
+
+    A snapshot saw nothing happen: it tells the records as they were when they were read.
+    """
 
     INSERT = "insert"
     UPDATE = "update"
     DELETE = "delete"
     UNDELETE = "undelete"
+    SNAPSHOT = "snapshot"
 
 
 def is_salesforce_id(text: str) -> bool:

@@ -116,6 +116,10 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parent_wait_s: Annotated[
         Seconds, Meta(description="longest wait of a rule for a looked-up record to be synced")
     ] = 600.0
+    gap_confirm_s: Annotated[
+        Seconds,
+        Meta(description="time in which a gap in a record's changes may still be filled"),
+    ] = 86_400.0
     sweep_s: Annotated[
         Seconds,
         Meta(description="pause between sweeps over what waits or has to be evaluated again"),

@@ -46,6 +46,11 @@ def routing_key(sobject: SObject, operation: Operation) -> str:
     return f"{sobject.lower()}.{operation}"
 
 
+def audit_routing_key(sobject: SObject) -> str:
+    """Return the routing key of what an org has, for an audit: `lead.audit`."""
+    return f"{sobject.lower()}.audit"
+
+
 # RabbitMQ before 4.0 may forget where a new quorum queue keeps its log when its node is killed
 # within a second of the declaration: the file of those names is saved every 500 ms, not at once.
 SETTLE_S: Final = 1.5

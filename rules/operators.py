@@ -172,7 +172,7 @@ _less_than: Final = _ordered(operator.lt)
 _at_most: Final = _ordered(operator.le)
 
 _UPDATE: Final = frozenset({Operation.UPDATE})
-_NOT_DELETE: Final = frozenset(Operation) - {Operation.DELETE}
+_BRINGS_STATE: Final = frozenset({Operation.INSERT, Operation.UPDATE, Operation.UNDELETE})
 
 OPERATORS: Final[Mapping[Operator, OperatorSpec]] = {
     Operator.EQUALS: OperatorSpec(OperandKind.VALUE, _equals),
@@ -195,9 +195,9 @@ OPERATORS: Final[Mapping[Operator, OperatorSpec]] = {
     Operator.BETWEEN: OperatorSpec(OperandKind.RANGE, _between),
     Operator.BEFORE: OperatorSpec(OperandKind.POINT, _less_than),
     Operator.AFTER: OperatorSpec(OperandKind.POINT, _greater_than),
-    Operator.CHANGED: OperatorSpec(OperandKind.TRUE, _changed, _NOT_DELETE),
+    Operator.CHANGED: OperatorSpec(OperandKind.TRUE, _changed, _BRINGS_STATE),
     Operator.CHANGED_FROM: OperatorSpec(OperandKind.VALUE, _changed_from, _UPDATE),
-    Operator.CHANGED_TO: OperatorSpec(OperandKind.VALUE, _changed_to, _NOT_DELETE),
+    Operator.CHANGED_TO: OperatorSpec(OperandKind.VALUE, _changed_to, _BRINGS_STATE),
     Operator.INCREASED: OperatorSpec(OperandKind.TRUE, _increased, _UPDATE),
     Operator.DECREASED: OperatorSpec(OperandKind.TRUE, _decreased, _UPDATE),
 }

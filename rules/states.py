@@ -175,7 +175,7 @@ def _previous(change: Change) -> Fields:
     match change.operation:
         case Operation.INSERT | Operation.UNDELETE:
             return _NOTHING
-        case Operation.DELETE:
+        case Operation.DELETE | Operation.SNAPSHOT:
             return change.current
         case Operation.UPDATE:
             return change.old if change.old is not None else _NOTHING

@@ -62,7 +62,7 @@ def message(*callouts: object) -> bytes:
 
 def received(*callouts: object) -> list[ReceivedChange]:
     """Return the changes of callouts as they come out of the broker."""
-    changes, poison = decode(message(*callouts))
+    changes, _, poison = decode(message(*callouts))
     assert poison is None
     return changes
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# The session's database need not outlive the machine; those that tests kill have servers of their own.
+# The session's server need not outlive the machine; tests that kill one have one of their own.
 _FORGETFUL: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 

@@ -17,6 +17,7 @@ from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from pipeline import metrics, topology
 from pipeline.lifecycle import first_of
+from workers.healing.comparison import Comparison
 from workers.hold import Ends, Hold, HoldExpired
 from workers.received import ReceivedChange, decode, now_ms
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
     from pamqp.commands import Basic
 
+    from pipeline.audit import AuditRange
     from pipeline.database import Pool
     from pipeline.errors import PoisonError
     from pipeline.objects import SObject
@@ -44,10 +46,11 @@ _CANCEL_TIMEOUT_S: Final = 2.0
 
 
 class Delivery(NamedTuple):
-    """One message handed over by the broker, its changes, and the error of what is poison."""
+    """One message handed over by the broker, and what was in it."""
 
     message: AbstractIncomingMessage
     changes: list[ReceivedChange]
+    ranges: list[AuditRange]
     poison: PoisonError | None
 
     @property
@@ -63,6 +66,7 @@ class Consumer:
     def __init__(
         self, settings: Worker, objects: Sequence[SObject], processor: Processor, pool: Pool
     ) -> None:
+        self._comparison = Comparison(pool)
         self._settings = settings
         self._objects = objects
         self._processor = processor
@@ -131,6 +135,8 @@ class Consumer:
     async def _work(self, inbox: Inbox, ends: Ends) -> None:
         while not ends.near():
             batch = await self._gather(inbox)
+            for told in (told for delivery in batch for told in delivery.ranges):
+                await self._hold.until_done(partial(self._comparison.compare, told), ends)
             suspects = [delivery for delivery in batch if delivery.is_suspect]
             for delivery in suspects:
                 for change in delivery.changes:
@@ -157,9 +163,9 @@ class Consumer:
             if message is None:
                 inbox.put_nowait(None)
                 break
-            changes, poison = decode(message.body)
-            batch.append(Delivery(message, changes, poison))
-            change_count += len(changes)
+            decoded = decode(message.body)
+            batch.append(Delivery(message, *decoded))
+            change_count += len(decoded.changes) + len(decoded.ranges)
         return batch
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:

@@ -9,12 +9,16 @@ from pipeline.objects import Operation, SObject
 from workers.received import ReceivedChange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import asyncpg
 
     from pipeline.database import Connection
 
     # (captured_at, capture, record, org).
     ChangeKey = tuple[int, str, str, str]
+    # (org, record).
+    RecordKey = tuple[str, str]
 
 # Returns the keys that were new, and the epoch of the rules that the batch is to be judged by: as
 # committed after the first row was written (0004_lookups.sql says why that matters).
@@ -38,17 +42,20 @@ _READ_HISTORY: Final = """
             = (wanted.captured_at, wanted.capture_id, wanted.record_id, wanted.org_id)
         LIMIT 1) AS found"""
 
-# The last writer wins, whatever the order of arrival.
+# The last writer wins, whatever the order of arrival. A row that is not written is locked as well.
 _UPSERT_RECORDS: Final = """
     INSERT INTO record AS stored (org_id, record_id, object, captured_at, sequence, capture_id,
-                                  deleted, fields)
+                                  deleted, fields, watched_before, watched_after)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[],
-                         $6::text[], $7::boolean[], $8::jsonb[])
+                         $6::text[], $7::boolean[], $8::jsonb[], $9::bigint[], $10::bigint[])
     ON CONFLICT (org_id, record_id) DO UPDATE
     SET captured_at = excluded.captured_at, sequence = excluded.sequence,
-        capture_id = excluded.capture_id, deleted = excluded.deleted, fields = excluded.fields
+        capture_id = excluded.capture_id, deleted = excluded.deleted, fields = excluded.fields,
+        watched_after = excluded.watched_after
     WHERE (stored.captured_at, stored.sequence, stored.capture_id)
-        < (excluded.captured_at, excluded.sequence, excluded.capture_id)"""
+        < (excluded.captured_at, excluded.sequence, excluded.capture_id)
+      AND (excluded.watched_before IS NULL OR stored.watched_after = excluded.watched_before)"""
+_NOT_COMPARED: Final = (None, None)
 
 
 async def insert_history(
@@ -58,6 +65,8 @@ async def insert_history(
 
     The epoch is None when nothing was new.
     """
+    if not changes:
+        return [], None
     rows = await connection.fetch(
         _INSERT_HISTORY,
         [change.captured_at for change in changes],
@@ -88,42 +97,57 @@ async def read_history(
     if not wanted:
         return {}
     rows = await connection.fetch(_READ_HISTORY, *map(list, zip(*wanted, strict=True)))
-    changes = [
-        ReceivedChange(
-            captured_at=row["captured_at"],
-            capture_id=row["capture_id"],
-            record_id=row["record_id"],
-            org_id=row["org_id"],
-            object=SObject(row["object"]),
-            operation=Operation(row["operation"]),
-            sequence=row["sequence"],
-            transaction_id=row["transaction_id"],
-            actor_id=row["actor_id"],
-            callout_id=row["callout_id"],
-            received_at=row["received_at"],
-            masked=True,
-            old=_masked(row["old"]),
-            new=_masked(row["new"]),
-        )
-        for row in rows
-    ]
+    changes = map(received_change, rows)
     return {change.key: change for change in changes}
+
+
+def received_change(row: asyncpg.Record) -> ReceivedChange:
+    """Return a change as a row of the history holds it."""
+    return ReceivedChange(
+        captured_at=row["captured_at"],
+        capture_id=row["capture_id"],
+        record_id=row["record_id"],
+        org_id=row["org_id"],
+        object=SObject(row["object"]),
+        operation=Operation(row["operation"]),
+        sequence=row["sequence"],
+        transaction_id=row["transaction_id"],
+        actor_id=row["actor_id"],
+        callout_id=row["callout_id"],
+        received_at=row["received_at"],
+        masked=True,
+        old=_masked(row["old"]),
+        new=_masked(row["new"]),
+    )
 
 
 def _masked(original: str | None) -> bytes | None:
     return None if original is None else json_text.mask(original.encode())
 
 
-async def upsert_records(connection: Connection, changes: Iterable[ReceivedChange]) -> None:
-    """Bring the current state up to date with `changes`, of which the newest per record counts."""
-    newest: dict[tuple[str, str], ReceivedChange] = {}
+async def upsert_records(
+    connection: Connection,
+    changes: Iterable[ReceivedChange],
+    watched: Mapping[RecordKey, tuple[int | None, int | None]] | None = None,
+) -> bool:
+    """Bring the current state up to date with `changes`, of which the newest per record counts.
+
+    `watched`: digests of the watched fields, as the record is said to have been before and as it
+    is after. One that is stored otherwise is left as it is and locked, and so is one that is newer;
+    return whether all were written.
+    """
+    newest: dict[RecordKey, ReceivedChange] = {}
     for change in changes:
         record = (change.org_id, change.record_id)
         if record not in newest or newest[record].order < change.order:
             newest[record] = change
     # Rows are locked in the order of their key: batches that overlap cannot deadlock.
-    rows = [newest[record] for record in sorted(newest)]
-    await connection.execute(
+    keys = sorted(newest)
+    if not keys:
+        return True
+    rows = [newest[key] for key in keys]
+    digests = [(watched or {}).get(key, _NOT_COMPARED) for key in keys]
+    told = await connection.execute(
         _UPSERT_RECORDS,
         [change.org_id for change in rows],
         [change.record_id for change in rows],
@@ -133,4 +157,7 @@ async def upsert_records(connection: Connection, changes: Iterable[ReceivedChang
         [change.capture_id for change in rows],
         [change.operation is Operation.DELETE for change in rows],
         [change.state.decode() for change in rows],
+        [before for before, _ in digests],
+        [after for _, after in digests],
     )
+    return told == f"INSERT 0 {len(rows)}"

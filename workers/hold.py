@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import structlog
 from tenacity import (
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from pipeline.database import Pool
-    from workers.processor import Outcome
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -69,7 +70,7 @@ class Hold:
         self.reason = None
         return not stop.is_set()
 
-    async def until_done(self, process: Callable[[], Awaitable[Outcome]], ends: Ends) -> Outcome:
+    async def until_done(self, process: Callable[[], Awaitable[T]], ends: Ends) -> T:
         """Process until it succeeds, however often something transient comes in between.
 
         Raises:
@@ -82,7 +83,7 @@ class Hold:
             return ends.near() or held_s > self._hold_s
 
         try:
-            outcome: Outcome = await self._retrying(ends.stop, until=expired)(process)
+            outcome: T = await self._retrying(ends.stop, until=expired)(process)
         except RetryError as error:
             raise HoldExpired(self.reason or "stopping") from error
         self.reason = None

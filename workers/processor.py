@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from pipeline.database import window
 from pipeline.errors import Kind, PermanentError, Reason, classify
 from workers import dead_letters, tries
+from workers.continuity.gaps import Continuity
 from workers.dead_letters import DeadLetter, Streak
 from workers.enrollments import fire
-from workers.history import insert_history, upsert_records
+from workers.healing.progress import keep_progress
+from workers.healing.snapshots import find_current, keep_absences
+from workers.history import insert_history
 from workers.lookups.cases import Case
 from workers.lookups.evaluation import evaluate
 from workers.lookups.reevaluation import keep_reevaluations
@@ -39,14 +42,23 @@ class Outcome(NamedTuple):
 class Processor:
     """Commits batches of changes.
 
-    `parent_wait_s`: how long a rule waits for a record that it looks up.
+    `parent_wait_s`: how long a rule waits for a record that it looks up. `gap_confirm_s`: how long
+    a gap in a record's changes may be filled.
     """
 
-    def __init__(self, pool: Pool, *, retention_days: int, parent_wait_s: float = 600.0) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        retention_days: int,
+        parent_wait_s: float = 600.0,
+        gap_confirm_s: float = 86_400.0,
+    ) -> None:
         self._pool = pool
         self._retention_days = retention_days
         self._parent_wait_s = parent_wait_s
         self._rule_book = RuleBook()
+        self._continuity = Continuity(confirm_s=gap_confirm_s)
         self._streak = Streak()
         # Marks of this process that stand: of the suspects under way, and of the few that went back
         # to their queue while the database was too far away to take the mark back.
@@ -62,6 +74,14 @@ class Processor:
             Exception: nothing was committed; what `classify` calls transient is to be tried again.
         """
         batch = _distinct(changes)
+        # Rows that are there are locked by what is absent, and written by the others: in one
+        # transaction the locks of both would be out of order.
+        absent = [one for one in batch if one.is_absent]
+        parts = (batch,) if not absent else ([one for one in batch if not one.is_absent], absent)
+        dead = [letter for part in parts for letter in await self._commit_or_narrow(part)]
+        return Outcome(len(batch) - len(dead), len(dead))
+
+    async def _commit_or_narrow(self, batch: Sequence[ReceivedChange]) -> list[DeadLetter]:
         try:
             dead = await self._commit(batch, narrowing=False)
         except Exception as error:
@@ -70,7 +90,7 @@ class Processor:
             # A batch with a bad change costs a second transaction, with savepoints; others none.
             dead = await self._commit(batch, narrowing=True)
         self._streak.count(dead, change_count=len(batch))
-        return Outcome(len(batch) - len(dead), len(dead))
+        return dead
 
     async def process_suspect(self, change: ReceivedChange) -> Outcome:
         """Commit one change that may crash this process, after a mark that outlives the crash.
@@ -157,19 +177,29 @@ class Processor:
     async def _persist(self, connection: Connection, batch: Sequence[ReceivedChange]) -> None:
         if not batch:
             return
-        new, epoch = await insert_history(connection, batch)
+        captured = [change for change in batch if change.reading is None]
+        read = [change for change in batch if change.reading is not None]
+        new, epoch = await insert_history(connection, captured)
+        states = [change for change in read if not change.is_absent]
+        too_late = await self._continuity.upsert(connection, [*new, *states], epoch)
+        ended = await keep_ends(connection, new) | await keep_absences(connection, read)
+        seen: list[ReceivedChange] = []
+        if read:
+            seen, epoch = await find_current(connection, states)
         if epoch is None:
             return
-        await upsert_records(connection, new)
         await self._rule_book.turn_to(epoch, connection)
-        ended = await keep_ends(connection, new)
-        await keep_opt_outs(connection, new)
-        judged = await evaluate(connection, self._rule_book, [Case(change) for change in new])
+        await keep_opt_outs(connection, [*new, *states])
+        judgeable = [change for change in new if change.key not in too_late]
+        cases = [Case(change) for change in (*judgeable, *seen)]
+        judged = await evaluate(connection, self._rule_book, cases)
         await keep_waits(connection, judged, wait_s=self._parent_wait_s)
         if self._rule_book.has_climbs:
             await keep_references(connection, self._rule_book, judged)
-            await keep_reevaluations(connection, self._rule_book, judged)
+            await keep_reevaluations(connection, self._rule_book, judged[: len(judgeable)])
         await fire(connection, [fired for one in judged for fired in one.fired()], ended)
+        if read:
+            await keep_progress(connection, read)
 
     def _split_by_time(
         self, batch: Iterable[ReceivedChange]
@@ -178,7 +208,8 @@ class Processor:
         timely: list[ReceivedChange] = []
         dead: list[DeadLetter] = []
         for change in batch:
-            if first <= change.captured_at <= last:
+            # A snapshot is as old as its record: it has no place in the history's partitions.
+            if change.reading is not None or first <= change.captured_at <= last:
                 timely.append(change)
             else:
                 where = "before" if change.captured_at < first else "after"

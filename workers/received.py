@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
 
 import msgspec
 
-from pipeline import callout, envelope, json_text
+from pipeline import audit, callout, envelope, json_text
 from pipeline.change import Change
 from pipeline.errors import PermanentError, PoisonError, Reason
 from pipeline.objects import Operation, SObject, long_id
+from workers.healing.reading import Reading
 
 if TYPE_CHECKING:
+    from pipeline.audit import AuditRange
     from pipeline.change import Fields
 
 _NULL: Final = b"null"
@@ -22,14 +24,20 @@ class _Identified(msgspec.Struct, frozen=True):
     Id: str
 
 
+class _Dated(_Identified, frozen=True):
+    SystemModstamp: Any = None
+
+
 _identity: Final = msgspec.json.Decoder(_Identified)
+_dated: Final = msgspec.json.Decoder(_Dated)
 _encoder: Final = msgspec.json.Encoder()
 
 
 class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
     """One change as it was delivered. `old` and `new` are masked JSON text (see `json_text`).
 
-    `captured_at` and `received_at` are Unix ms. Ids are 18 characters.
+    `captured_at` and `received_at` are Unix ms. Ids are 18 characters. What was read rather than
+    captured says so (`reading`), and has its record's place among the changes for its own.
     """
 
     captured_at: int
@@ -46,6 +54,7 @@ class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
     masked: bool
     old: bytes | None
     new: bytes | None
+    reading: Reading | None = None
 
     @property
     def key(self) -> tuple[int, str, str, str]:
@@ -61,6 +70,16 @@ class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
     def state(self) -> bytes:
         """The record after the change; a deleted record's last state."""
         return self.new or self.old or b"{}"
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether it says that the record that was asked for is not there."""
+        return self.reading is not None and self.new is None
+
+    @property
+    def seen_at(self) -> int:
+        """When the record was captured or read, in Unix ms."""
+        return self.captured_at if self.reading is None else self.reading.read_at
 
     def original(self, side: bytes | None) -> str | None:
         """Return old or new as Apex wrote it, to the byte."""
@@ -82,7 +101,8 @@ class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
             capture_id=self.capture_id,
             transaction_id=self.transaction_id,
             sequence=self.sequence,
-            captured_at=self.captured_at,
+            # Dates count from when the record was seen to be so.
+            captured_at=self.seen_at,
             actor_id=self.actor_id,
             old=_fields(self.old),
             new=_fields(self.new),
@@ -101,6 +121,8 @@ class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
             captured_at=self.captured_at,
             actor_id=self.actor_id,
         )
+        if self.reading is not None:
+            header = self.reading.restore(header)
         change = callout.ChangeText(
             old=msgspec.Raw((self.original(self.old) or "null").encode()),
             new=msgspec.Raw((self.original(self.new) or "null").encode()),
@@ -110,23 +132,38 @@ class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-def decode(message: bytes) -> tuple[list[ReceivedChange], PoisonError | None]:
-    """Decode one message into its changes, and the error of whatever in it is poison.
+class Decoded(NamedTuple):
+    """What was in a message: changes, what orgs say they have, and the error of what is poison."""
+
+    changes: list[ReceivedChange]
+    ranges: list[AuditRange]
+    poison: PoisonError | None
+
+
+def decode(message: bytes) -> Decoded:
+    """Decode one message.
 
     A callout that cannot be decoded does not take its neighbours in the message with it.
     """
     try:
         items = envelope.decode(message)
     except PoisonError as error:
-        return [], error
+        return Decoded([], [], error)
     changes: list[ReceivedChange] = []
+    ranges: list[AuditRange] = []
     poison: PoisonError | None = None
     for item in items:
         try:
-            changes += _changes(item)
+            match item.kind:
+                case envelope.Kind.CHANGES:
+                    changes += _changes(item)
+                case envelope.Kind.AUDIT:
+                    ranges.append(audit.read(item.body))
+                case unknown:
+                    assert_never(unknown)
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             poison = PoisonError(f"callout {item.callout_id}: {error}")
-    return changes, poison
+    return Decoded(changes, ranges, poison)
 
 
 def now_ms() -> int:
@@ -139,6 +176,8 @@ def _changes(item: envelope.Item) -> list[ReceivedChange]:
         # The decoder leaves records as text and does not look into them.
         item.body.decode()
     read = callout.read(item.body)
+    if read.operation is Operation.SNAPSHOT:
+        return [_snapshot(item, read, change) for change in read.changes]
     changes: list[ReceivedChange] = []
     for change in read.changes:
         old, new = _text(change.old), _text(change.new)
@@ -162,6 +201,32 @@ def _changes(item: envelope.Item) -> list[ReceivedChange]:
             )
         )
     return changes
+
+
+def _snapshot(
+    item: envelope.Item, read: callout.CalloutText, change: callout.ChangeText
+) -> ReceivedChange:
+    old, new = _text(change.old), _text(change.new)
+    identity = _dated.decode(new or old or b"{}")
+    reading = Reading.of(read, None if new is None else identity.SystemModstamp)
+    captured_at, sequence, capture_id = reading.order
+    return ReceivedChange(
+        captured_at=captured_at,
+        capture_id=capture_id,
+        record_id=long_id(identity.Id),
+        org_id=long_id(read.org_id),
+        object=read.object,
+        operation=read.operation,
+        sequence=sequence,
+        transaction_id=reading.transaction_id,
+        actor_id=None,
+        callout_id=item.callout_id,
+        received_at=item.received_at,
+        masked=item.masked,
+        old=old,
+        new=new,
+        reading=reading,
+    )
 
 
 def _text(raw: msgspec.Raw) -> bytes | None:

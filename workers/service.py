@@ -40,6 +40,7 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
             pool,
             retention_days=settings.database.retention_days,
             parent_wait_s=worker.parent_wait_s,
+            gap_confirm_s=worker.gap_confirm_s,
         )
         consumer = Consumer(worker, objects, processor, pool)
         sweep = Sweep(pool, worker)

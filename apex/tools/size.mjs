@@ -10,7 +10,7 @@ import path from "node:path";
 import { APEX_FOLDER, SHIPPED, filesBelow } from "./project.mjs";
 
 /** The sum must stay below this many characters (code points). */
-const LIMIT = 25_000;
+const LIMIT = 33_000;
 
 const root = path.join(path.resolve(process.argv[2] ?? APEX_FOLDER), SHIPPED);
 const sizes = [];

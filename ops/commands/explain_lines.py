@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from ops.commands.lines import folded, times
 from ops.times import iso
+from workers.continuity import GAP_ID_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -111,6 +112,8 @@ def change_lines(found: ChangeTrail) -> Iterator[str]:
     by = "" if found.actor_id is None else f" by {found.actor_id}"
     sync = " (the Sync User)" if found.by_sync_user else ""
     yield f"made{by}{sync} in transaction {found.transaction_id}"
+    if found.capture_id.startswith(GAP_ID_PREFIX):
+        yield "nobody told of it: it was lost, or no trigger saw it (`penstock gaps list`)"
     yield f"capture {found.capture_id}, callout {found.callout_id}"
     yield from _stage_lines(found.stages)
     if found.differences:

@@ -5,30 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from ops import conditions, field_types, orgs
-from ops.runtime import Runtime, as_json, pass_runtime, print_json, print_table, run
+from ops.commands.load_lines import needed_lines
+from ops.commands.org_lines import OrgLine, org_line, org_lines
+from ops.commands.org_load import load, loads_
+from ops.runtime import Runtime, as_json, pass_runtime, print_json, print_table, printable, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, BinaryIO
 
+    from ops.conditions import Watched
     from ops.field_types import DescribedObject
     from ops.orgs import ConnectCode, OrgState
     from pipeline.database import Connection
-
-
-class OrgLine(msgspec.Struct, frozen=True):
-    """An org as a line of the table; a paused one shows whether it is connected, too."""
-
-    org_id: str
-    state: str
-    sync_user_id: str
-    time_zone: str
-    instance_url: str | None
-    connected_at: str | None
-    code_open_until: str | None
 
 
 @click.group()
@@ -55,14 +46,28 @@ def add(runtime: Runtime, org_id: str, sync_user: str, time_zone: str, *, json: 
 @as_json
 @pass_runtime
 def list_(runtime: Runtime, *, json: bool) -> None:
-    """List the orgs and whether they are connected."""
+    """List the orgs, whether they are connected, and what they last told of themselves."""
     rows = run(_list(runtime))
     if json:
         print_json(rows)
     else:
-        lines = [_line(row) for row in rows]
+        lines = [org_line(row) for row in rows]
         columns = OrgLine.__struct_fields__
         print_table(lines, columns, empty="no org is registered yet: `penstock org add`")
+
+
+@org.command()
+@click.argument("org_id", required=False)
+@as_json
+@pass_runtime
+def show(runtime: Runtime, org_id: str | None, *, json: bool) -> None:
+    """Show all that is known of one org."""
+    found = run(_show(runtime, org_id))
+    if json:
+        print_json(found)
+        return
+    for line in org_lines(found):
+        click.echo(printable(line))
 
 
 @org.command()
@@ -147,25 +152,18 @@ def describe(
         print_table(found, ("object", "field_count"), empty="no object is described")
 
 
-def _print_watched(org_id: str, watched: list[str], *, json: bool) -> None:
+org.add_command(load)
+org.add_command(loads_)
+
+
+def _print_watched(org_id: str, watched: Watched, *, json: bool) -> None:
+    for line in needed_lines(org_id, watched.loads, dry_run=False):
+        click.echo(printable(line), err=True)
     if json:
-        print_json(watched)
+        print_json(watched.fields)
     else:
-        told = ", ".join(watched) or "nothing"
+        told = ", ".join(watched.fields) or "nothing"
         click.echo(f"org {org_id} sends, besides what its rules read: {told}")
-
-
-def _line(row: OrgState) -> OrgLine:
-    connected = "connected" if row.connected else "not connected"
-    return OrgLine(
-        org_id=row.org_id,
-        state=row.state if row.state == connected else f"{row.state}, {connected}",
-        sync_user_id=row.sync_user_id,
-        time_zone=row.time_zone,
-        instance_url=row.instance_url,
-        connected_at=row.connected_at,
-        code_open_until=row.connect_code_expires_at,
-    )
 
 
 def _print_code(runtime: Runtime, code: ConnectCode, told: str, *, json: bool) -> None:
@@ -197,6 +195,12 @@ async def _list(runtime: Runtime) -> list[OrgState]:
         return await orgs.listing(connection)
 
 
+async def _show(runtime: Runtime, org_id: str | None) -> OrgState:
+    async with runtime.database() as connection:
+        (found,) = await orgs.listing(connection, await orgs.resolve(connection, org_id))
+        return found
+
+
 async def _rotate(runtime: Runtime, org_id: str) -> ConnectCode:
     async with runtime.database() as connection:
         return await orgs.rotate(connection, org_id)
@@ -216,8 +220,8 @@ async def _watch(
     runtime: Runtime,
     org_id: str,
     fields: tuple[str, ...],
-    change: Callable[[Connection, str, tuple[str, ...]], Coroutine[Any, Any, list[str]]],
-) -> list[str]:
+    change: Callable[[Connection, str, tuple[str, ...]], Coroutine[Any, Any, Watched]],
+) -> Watched:
     async with runtime.database() as connection:
         return await change(connection, await orgs.resolve(connection, org_id), fields)
 

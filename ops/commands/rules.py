@@ -9,6 +9,7 @@ import msgspec
 
 from ops import orgs, rule_life, rule_store, rule_versions
 from ops.commands.lines import times
+from ops.commands.load_lines import needed_lines
 from ops.commands.rules_test import test
 from ops.errors import OpsError
 from ops.rule_plan import Outcome, RuleState
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from typing import Any
 
+    from ops.needed_loads import NeededLoad
     from ops.rule_life import Changed
     from ops.rule_plan import Plan, PlannedRule
     from ops.rule_versions import RuleRow, RuleWhole
@@ -64,7 +66,8 @@ def apply(  # noqa: PLR0913  each is a choice of its own
     """Apply what FILES hold (- is standard input): all of it, or nothing after a mistake.
 
     Prints what becomes of every rule and sequence, and how many enrolments a rule that is new or
-    changed would have made in the last day.
+    changed would have made in the last day. What rules read from now on and a connected org did not
+    tell before is loaded.
     """
     texts = [_read(file) for file in files]
     plan = run(_apply(runtime, org_id, texts, prune=prune, dry_run=dry_run))
@@ -177,6 +180,7 @@ rules.add_command(test)
 def _tell(plan: Plan) -> None:
     """Tell on standard error what a table has no room for."""
     _warn(plan.warnings)
+    _tell_loads(plan.org_id, plan.loads, dry_run=plan.dry_run)
     for one in plan.rules:
         if one.outcome is Outcome.CHANGED and one.state is RuleState.DISABLED:
             hint = f"stays disabled: `penstock rules enable {one.rule}`"
@@ -212,11 +216,17 @@ def _print_rows(rows: list[RuleRow], empty: str, *, json: bool) -> None:
 
 def _print_changed(changed: Changed, *, json: bool) -> None:
     _warn(changed.warnings)
+    _tell_loads(changed.org_id, changed.loads, dry_run=False)
     if json:
         print_json(changed)
         return
     for one in changed.rules:
         click.echo(f"rule {one.rule!r} is {one.state} at version {one.version}")
+
+
+def _tell_loads(org_id: str, loads: Iterable[NeededLoad], *, dry_run: bool) -> None:
+    for line in needed_lines(org_id, loads, dry_run=dry_run):
+        click.echo(line, err=True)
 
 
 def _warn(warnings: Iterable[Finding]) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
-import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
@@ -14,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ops import orgs
+from ops.commands.since import Time, now_ms
 from ops.commands.trial_lines import trial_lines
 from ops.errors import OpsError, WrongUsage
 from ops.rule_trial import read_documents, try_rules
@@ -26,36 +24,6 @@ if TYPE_CHECKING:
     from ops.rule_trial.trial import Progress as Reading
 
 MAX_SAMPLE_COUNT: Final = 1_000
-_DURATION: Final = re.compile(r"([1-9][0-9]{0,8})([mhdw])")
-_UNITS_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
-
-
-class Time(click.ParamType[int]):
-    """A time of the past, as Unix ms: `7d` ago, or in RFC 3339."""
-
-    name = "time"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        """Read what was typed."""
-        if isinstance(value, int):
-            return value
-        text = str(value)
-        if duration := _DURATION.fullmatch(text):
-            return _now_ms() - int(duration[1]) * _UNITS_MS[duration[2]]
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            self.fail(
-                f"{text!r} is no duration, such as 90m, 24h or 7d, and no time, such as"
-                " 2026-05-01T12:00:00Z",
-                param,
-                ctx,
-            )
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
 
 
 @click.command("test")
@@ -90,7 +58,7 @@ def test(  # noqa: PLR0913  one parameter for each argument of the command
     json: bool,
 ) -> None:
     """Say what the rules in FILES (- is standard input) would have done; do nothing."""
-    until = _now_ms() if until is None else until
+    until = now_ms() if until is None else until
     if since >= until:
         raise WrongUsage("--since has to be before --until")
     tried = read_documents(_read(file) for file in files)
@@ -109,10 +77,6 @@ def _read(file: TextIO) -> tuple[str, str]:
         return file.name, file.read()
     except UnicodeDecodeError as error:
         raise OpsError(f"{file.name} is not UTF-8: {error.reason} at byte {error.start}") from None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @contextlib.contextmanager

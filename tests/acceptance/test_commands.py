@@ -63,8 +63,9 @@ async def test_orgs_are_added_listed_rotated_and_paused(commands: PenstockProces
     listed = await commands.run("org", "list")
     assert b" not connected" in listed.stdout
     assert b"paused" not in listed.stdout
-    assert org["connect_code_expires_at"].encode() in listed.stdout
-    assert b"whsec_" not in listed.stdout
+    shown = await commands.run("org", "show", ORG_ID)
+    assert org["connect_code_expires_at"].encode() in shown.stdout
+    assert b"whsec_" not in listed.stdout + shown.stdout
 
 
 async def test_rules_are_applied_all_or_none_and_every_version_stays(

@@ -179,4 +179,4 @@ async def test_an_org_says_what_its_fields_are_and_what_it_sends(
     (org,) = (await commands.run("org", "list", "--json")).json()
     assert (org["time_zone"], org["described"]) == ("America/Lima", ["Lead"])
     assert org["watched"] == {"Lead": ["Rating"]}
-    assert b"America/Lima" in (await commands.run("org", "list")).stdout
+    assert b"America/Lima" in (await commands.run("org", "show")).stdout

@@ -117,6 +117,9 @@ class Platform(Protocol):
     def enqueue(self, job: ApexObject, options: ApexObject | None, delay_min: int | None) -> Id:
         """Queue a copy of `job` for when the transaction has committed."""
 
+    def schedule(self, name: str, cron: str, instance: ApexObject) -> Id:
+        """Schedule a copy of `instance` (`System.schedule`); return its CronTrigger's id."""
+
     def call_future(self, class_name: str, method: str, args: Sequence[Value]) -> None:
         """Queue a `@future` method for when the transaction has committed."""
 

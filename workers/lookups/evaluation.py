@@ -93,7 +93,7 @@ def _ask(rules: OrgRules, case: Case, change: Change, parents: Parents | None) -
         return rules.rules.evaluate(
             change,
             by_sync_user=received.actor_id == rules.sync_user_id,
-            age_ms=received.received_at - received.captured_at,
+            age_ms=received.received_at - received.seen_at,
             zone=rules.zone,
             parents=known if cause is None else ChainMap(cause.parents, known),
             previous=NO_PREVIOUS if cause is None else cause.previous,

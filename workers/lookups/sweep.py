@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from pipeline.lifecycle import wait_or_stop
+from workers.continuity.confirmation import Confirmation
 from workers.enrollments import recheck_ends
+from workers.healing.audits import Audits
 from workers.lookups.arrivals import Arrivals
 from workers.lookups.descent import Descent
 from workers.lookups.traversals import Traversals
@@ -50,6 +52,8 @@ class Sweep:
             descent.see,
             descent.page,
             self._recheck_ends,
+            Confirmation(pool, book, parent_wait_s=settings.parent_wait_s).page,
+            Audits(pool).page,
         )
         self._swept_at = time.monotonic()
         self._error: str | None = None

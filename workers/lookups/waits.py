@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.objects import SObject
+from workers.healing.snapshots import read_again
 from workers.history import read_history
 from workers.lookups.cases import Case, Cause
 
@@ -124,6 +125,7 @@ async def read_cases(
             causes[key] = row["cause_record_id"]
     cause_keys = {key: (key[0], key[1], causes[key], key[3]) for key in causes}
     changes = await read_history(connection, [cause_keys.get(key, key) for key in rules])
+    changes |= await read_again(connection, rules)
     cases = {
         key: Case(changes[key], frozenset(names))
         for key, names in rules.items()

@@ -49,7 +49,7 @@ async def test_what_a_wrong_secret_parks_drains_after_the_org_is_connected_anew(
     rotated = await penstock.run("org", "rotate", ORG_ID)
     connect(org, line_of(rotated.stdout.decode()))
     assert not parked(org)
-    assert spent.jobs == 3, "the drain alone"
+    assert spent.jobs == 4, "the drain and the heartbeat"
     await penstock.until_counted(4, CHANGES)
     await penstock.until_counted(1, "SELECT count(*) FROM firing")
 

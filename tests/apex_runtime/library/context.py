@@ -150,6 +150,9 @@ define(
         "enqueueJob(Queueable,Integer) Id": InSession(enqueue),
         "enqueueJob(Queueable,AsyncOptions) Id": InSession(enqueue),
         "now() Datetime": InSession(lambda session: ApexDatetime(session.platform.now_ms())),
+        "schedule(String,String,Schedulable) String": InSession(
+            lambda session, name, cron, job: session.platform.schedule(name, cron, job)
+        ),
         "today() Date": InSession(
             lambda session: ApexDatetime(session.platform.now_ms()).utc.date()
         ),

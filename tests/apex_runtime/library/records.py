@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.apex_runtime.containers import ApexMap
+from tests.apex_runtime.containers import ApexList, ApexMap
 from tests.apex_runtime.errors import NotModelled, throw
 from tests.apex_runtime.language.conversion import cast, type_of
 from tests.apex_runtime.language.schema_tokens import description, sobject_field, sobject_type
@@ -222,7 +222,15 @@ define(
 )
 
 
-define("Schema")
+def _describe_all(session: Session, names: ApexList, _options: EnumValue) -> ApexList:
+    """Return a description for each named type, in their order."""
+    described = [description(_info(session, str(name)).schema.name) for name in names]
+    return ApexList(named("DescribeSObjectResult"), described)
+
+
+_DESCRIBE_ALL = "describeSObjects(List<String>,SObjectDescribeOptions) List<DescribeSObjectResult>"
+
+define("Schema", statics={_DESCRIBE_ALL: InSession(_describe_all)})
 
 
 def _setting(*, merged: bool) -> Any:  # noqa: ANN401 (a function of the table)

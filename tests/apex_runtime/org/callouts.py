@@ -142,6 +142,8 @@ class Callouts:
         """Refuse what the transaction may not do, or not any more."""
         if self._tx.triggers.running or self._tx.context_kind is Context.EVENT:
             throw("CalloutException", "Callout from triggers are currently not supported.")
+        if self._tx.context_kind is Context.SCHEDULED:
+            throw("CalloutException", "Callout from scheduled Apex not supported.")
         job = self._tx.job
         if (
             self._tx.context_kind is Context.QUEUEABLE

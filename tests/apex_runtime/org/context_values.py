@@ -35,6 +35,7 @@ _QUIDDITIES: Final = {
     Context.BATCH: "BATCH_APEX",
     Context.EVENT: "PLATFORM_EVENT_PUBLISH_CALLBACK",
     Context.FINALIZER: "TRANSACTION_FINALIZER_QUEUEABLE",
+    Context.SCHEDULED: "SCHEDULED",
 }
 
 
@@ -55,7 +56,7 @@ _VALUES: Final[dict[str, Callable[[Transaction], Value]]] = {
     "System.isBatch": lambda tx: tx.context_kind is Context.BATCH,
     "System.isFuture": lambda tx: tx.context_kind is Context.FUTURE,
     "System.isQueueable": lambda tx: tx.context_kind is Context.QUEUEABLE,
-    "System.isScheduled": lambda _: False,
+    "System.isScheduled": lambda tx: tx.context_kind is Context.SCHEDULED,
     "Test.isRunningTest": lambda tx: tx.test is not None,
     "URL.getOrgDomainUrl": lambda _: "https://example.my.salesforce.com",
     "AsyncInfo.getCurrentQueueableStackDepth": lambda tx: _job(tx).depth,

@@ -196,8 +196,24 @@ class Queue:
         self.waiting.append(job)
         self._org.agenda.add(job.due_ms, lambda: self._run(job))
 
+    def abort(self, class_name: str) -> int:
+        """Abort the jobs of a class that wait, as an admin does under Apex Jobs; say how many."""
+        aborted = [job for job in self.waiting if job.class_name == class_name]
+        self.waiting = [job for job in self.waiting if job not in aborted]
+        for job in aborted:
+            row = dict(self._org.store.get("AsyncApexJob", job.job_id) or {})
+            self._org.store.put("AsyncApexJob", job.job_id, {**row, "Status": "Aborted"})
+        self._org.store.commit()
+        return len(aborted)
+
+    def failed(self, name: str, error: ApexThrown | LimitReached) -> None:
+        """Note that something ended with an exception that nobody caught."""
+        self.failures.append(Failure(name, self._org.clock.now_ms, error))
+
     def _run(self, job: Job) -> None:
-        """Run a job, and its finalizer after success and failure alike."""
+        """Run a job that nobody aborted, and its finalizer after success and failure alike."""
+        if job not in self.waiting:
+            return
         self.waiting.remove(job)
         self.ran(job.class_name)
         context = Context.QUEUEABLE if job.future is None else Context.FUTURE
@@ -214,7 +230,7 @@ class Queue:
         except (ApexThrown, LimitReached) as ended:
             tx.abort()
             error = ended
-            self.failures.append(Failure(job.class_name, self._org.clock.now_ms, ended))
+            self.failed(job.class_name, ended)
         self._note_end(job, error)
         if tx.finalizer is not None:
             finalizer = deep_copy(tx.finalizer)
@@ -241,7 +257,7 @@ class Queue:
             tx.commit()
         except (ApexThrown, LimitReached) as ended:
             tx.abort()
-            self.failures.append(Failure(finalizer.cls.name, self._org.clock.now_ms, ended))
+            self.failed(finalizer.cls.name, ended)
 
     def _note_end(self, job: Job, error: ApexThrown | LimitReached | None) -> None:
         """Say in the job's row how it ended."""

@@ -21,6 +21,7 @@ class Context(StrEnum):
     BATCH = "batch"
     EVENT = "event"
     FINALIZER = "finalizer"
+    SCHEDULED = "scheduled"
 
     @property
     def asynchronous(self) -> bool:
@@ -68,6 +69,8 @@ class Limits:
     def most(self, name: str) -> int:
         """Return how much is allowed."""
         limit = self._by_name[name.lower()]
+        if limit.name == "QueueableJobs" and self.context is Context.SCHEDULED:
+            return limit.asynchronous
         if limit.name == "FutureCalls" and self.context is Context.QUEUEABLE:
             return _FUTURE_CALLS_OF_A_QUEUEABLE
         asynchronous = self.context.asynchronous or (

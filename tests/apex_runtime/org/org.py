@@ -17,6 +17,7 @@ from tests.apex_runtime.org.events import EventBus
 from tests.apex_runtime.org.jobs import Queue
 from tests.apex_runtime.org.limits import Context
 from tests.apex_runtime.org.metadata import Metadata
+from tests.apex_runtime.org.schedule import Schedule
 from tests.apex_runtime.org.store import Store
 from tests.apex_runtime.org.transaction import Transaction
 from tests.apex_runtime.org.triggers import Automation, PythonTrigger
@@ -69,6 +70,9 @@ class Org:
         self.automation = Automation()
         self.network = Network(list(catalog.metadata.remote_sites))
         self.queue = Queue(self, daily_limit=daily_async_executions)
+        self.schedule = Schedule(self)
+        # Calls of the org's API, each of which counts against its daily requests.
+        self.api_requests = 0
         self.users = Users(self, is_sandbox=is_sandbox)
         self.bus = EventBus(self, hourly_limit=edition.events_an_hour)
         # Lead conversion fires triggers: "Require Validation for Converted Leads".
@@ -149,6 +153,7 @@ class Org:
         for start in range(0, len(records), _BULK_RECORDS):
             tx = self.begin(user_id=Id(user or self.users.admin), context=Context.SYNC)
             batch = UnitOfWork(tx)
+            self.api_requests += 1
             outcomes += batch.bulk(operation, type_name, records[start : start + _BULK_RECORDS])
         return outcomes
 
@@ -236,6 +241,8 @@ class Org:
         match name:
             case "DailyAsyncApexExecutions":
                 return self.queue.daily_use()
+            case "DailyApiRequests":
+                return self.api_requests, self.edition.api_requests
             case "HourlyPublishedPlatformEvents":
                 return self.bus.hourly_use()
             case _:

@@ -13,7 +13,7 @@ from tests.apex_runtime.parse import kind
 from tests.apex_runtime.values import ApexDatetime, ApexList, ApexSet, Id, throw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tests.apex_runtime.org.schema import ObjectType
     from tests.apex_runtime.org.store import Row
@@ -92,6 +92,14 @@ class Paths:
             return computed
         return at.get(names[-1])
 
+    def getter(self, names: list[str]) -> Callable[[Row], Value]:
+        """Return what reads the value at the end of a path, found once for many rows."""
+        (*parents, name) = names
+        defined = self.described.field(name)
+        if parents or defined is None:
+            return lambda row: self.value(row, names)
+        return defined.formula or (lambda row: row.get(name))
+
     def semi_join(self, query: Mapping[str, Any], bind: Binder) -> list[Value]:
         """Return the one column of an inner query."""
         (source,) = query["from"]["exprs"]
@@ -102,11 +110,34 @@ class Paths:
 
     def matching(self, rows: Iterable[Row], query: Mapping[str, Any], bind: Binder) -> list[Row]:
         """Return the rows for which a query's WHERE holds; all without one."""
+        return list(self.passing(rows, query, bind))
+
+    def passing(self, rows: Iterable[Row], query: Mapping[str, Any], bind: Binder) -> Iterator[Row]:
+        """Yield the rows for which a query's WHERE holds, one by one; all without one."""
         where = query["where"].get("value")
-        if where is None:
-            return list(rows)
-        holds = condition(where["expr"], self, bind)
-        return [row for row in rows if holds(row)]
+        return iter(rows) if where is None else filter(condition(where["expr"], self, bind), rows)
+
+
+def after_id(query: Mapping[str, Any], bind: Binder) -> str:
+    """Return the greatest id that a query's `Id > …` excludes, empty where it has none."""
+    where = query["where"].get("value")
+    expr = where["expr"] if where else {}
+    is_every = expr and kind(expr) == "WhereExpr$WhereCompoundExpr" and _is_and(expr)
+    for each in expr["expr"] if is_every else [expr]:
+        if (
+            each
+            and kind(each) == "WhereExpr$WhereOpExpr"
+            and kind(each["op"]) == "QueryOp$QueryGreaterThan"
+            and [name.lower() for name in names_of(each["field"]["field"])] == ["id"]
+            and kind(each["expr"]) == "QueryExpr$ApexExpr"
+        ):
+            bound = bind(each["expr"]["expr"]["expr"])
+            return str.__str__(Id(bound)) if isinstance(bound, str) else ""
+    return ""
+
+
+def _is_and(expr: Mapping[str, Any]) -> bool:
+    return kind(expr["op"]) != "WhereCompoundOp$QueryOr"
 
 
 def condition(expr: Mapping[str, Any], paths: Paths, bind: Binder) -> Condition:
@@ -114,7 +145,7 @@ def condition(expr: Mapping[str, Any], paths: Paths, bind: Binder) -> Condition:
     match kind(dict(expr)):
         case "WhereExpr$WhereCompoundExpr":
             parts = [condition(each, paths, bind) for each in expr["expr"]]
-            if kind(expr["op"]) == "WhereCompoundOp$QueryOr":
+            if not _is_and(expr):
                 return lambda row: any(part(row) for part in parts)
             return lambda row: all(part(row) for part in parts)
         case "WhereExpr$WhereUnaryExpr":
@@ -134,7 +165,8 @@ def condition(expr: Mapping[str, Any], paths: Paths, bind: Binder) -> Condition:
     operator = kind(expr["op"]).removeprefix("QueryOp$")
     if isinstance(wanted, list):
         wanted = _Several(wanted)
-    return lambda row: _compare(operator, paths.value(row, names), wanted)
+    value_of = paths.getter(names)
+    return lambda row: _compare(operator, value_of(row), wanted)
 
 
 class _Several:
@@ -211,6 +243,8 @@ def _compare(name: str, value: Value, wanted: Any) -> bool:  # noqa: ANN401  as 
         raise NotModelled(f"SOQL operator {name}")
     if value is None or wanted is None:
         return False
+    if isinstance(value, Id):
+        wanted = Id(str(wanted))
     return _ORDERS[name](_number(value), *_bounds(wanted))
 
 
@@ -240,6 +274,8 @@ def _bounds(wanted: Any) -> tuple[Any, Any]:  # noqa: ANN401  as `_operand` give
 def _number(value: Any) -> Any:  # noqa: ANN401  any comparable value
     """Return a value in a form that compares: moments and days as Unix ms, text without case."""
     match value:
+        case Id():
+            return str.__str__(value)
         case ApexDatetime():
             return value.ms
         case dt.date():

@@ -285,6 +285,17 @@ CompletedDate DateTime read_only
 MethodName Text(255) read_only
 """,
     ),
+    "CronJobDetail": ("08a", "Name Text(255) read_only\nJobType Picklist(40) read_only"),
+    "CronTrigger": (
+        "08e",
+        """
+CronJobDetailId Lookup(CronJobDetail) read_only
+CronExpression Text(255) read_only
+State Picklist(40) read_only
+TimesTriggered Integer read_only
+PreviousFireTime DateTime read_only
+""",
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 from tests.apex_runtime.values import Id
@@ -30,6 +31,7 @@ class Store:
         self._tables: dict[str, dict[str, Row]] = {}
         self._journal: list[tuple[str, str, Row | None]] = []
         self._numbers: dict[str, int] = {}
+        self._ordered: dict[str, list[str]] = {}
         # What a deleted record took along, for undelete: id to the children's (type, id).
         self.taken_along: dict[str, list[tuple[str, str]]] = {}
 
@@ -49,11 +51,14 @@ class Store:
     def put(self, type_name: str, record_id: str, row: Row) -> None:
         """Insert or replace a row."""
         table = self._tables.setdefault(type_name, {})
+        if record_id not in table:
+            self._ordered.pop(type_name, None)
         self._journal.append((type_name, record_id, table.get(record_id)))
         table[record_id] = row
 
     def remove(self, type_name: str, record_id: str) -> None:
         """Remove a row for good: what has no recycle bin."""
+        self._ordered.pop(type_name, None)
         self._journal.append((type_name, record_id, self._tables[type_name].pop(record_id)))
 
     def rows(self, type_name: str, *, deleted: bool = False) -> Iterator[Row]:
@@ -61,6 +66,15 @@ class Store:
         for row in list(self._tables.get(type_name, {}).values()):
             if deleted or not row.get("IsDeleted"):
                 yield row
+
+    def following(self, type_name: str, after: str) -> Iterator[Row]:
+        """Yield all rows of a type with greater ids, in their order."""
+        table = self._tables.get(type_name, {})
+        ids = self._ordered.get(type_name)
+        if ids is None:
+            ids = self._ordered[type_name] = sorted(table, key=str.__str__)
+        for place in range(bisect_right(ids, after), len(ids)):
+            yield table[ids[place]]
 
     def mark(self) -> int:
         """Return where the journal is now."""
@@ -70,6 +84,7 @@ class Store:
         """Undo every write since the mark."""
         while len(self._journal) > mark:
             type_name, record_id, before = self._journal.pop()
+            self._ordered.pop(type_name, None)
             if before is None:
                 del self._tables[type_name][record_id]
             else:

@@ -84,7 +84,7 @@ class TestRun:
         """
         failed_before = len(tx.org.failures)
         tx.hand_over()
-        tx.jobs, tx.events = [], []
+        tx.jobs, tx.events, tx.schedules = [], [], []
         tx.org.agenda.run_due()
         for failure in tx.org.failures[failed_before:]:
             raise failure.error

@@ -11,6 +11,7 @@ from tests.apex_runtime.org.dml import Dml, Outcome
 from tests.apex_runtime.org.events import check_replay_id, publish
 from tests.apex_runtime.org.jobs import queued_future, queued_job
 from tests.apex_runtime.org.limits import Context, Limits
+from tests.apex_runtime.org.schedule import scheduled
 from tests.apex_runtime.org.soql import answer
 from tests.apex_runtime.org.triggers import Triggers
 from tests.apex_runtime.values import ApexObject, Id, SObject, heap_bytes, throw
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tests.apex_runtime.org.events import PublishedEvent
     from tests.apex_runtime.org.jobs import Job
     from tests.apex_runtime.org.org import Org
+    from tests.apex_runtime.org.schedule import Scheduled
     from tests.apex_runtime.org.schema import ObjectType
     from tests.apex_runtime.org.testing import TestRun
     from tests.apex_runtime.platform import Binder, HttpAnswer, HttpExchange
@@ -34,11 +36,13 @@ _SMALL_HEAP_STATEMENTS: Final = 100
 
 
 class Mark(NamedTuple):
-    """Where a transaction may return to: the store's journal, and how many jobs and events."""
+    """Where a transaction may return to: the store's journal, and how many jobs, events
+    and schedules."""
 
     journal: int
     jobs: int
     events: int
+    schedules: int
 
 
 class Transaction:
@@ -78,6 +82,7 @@ class Transaction:
         self.triggers = Triggers(self, org.program, org.automation, org.catalog)
         self.uncommitted = False
         self.jobs: list[Job] = []
+        self.schedules: list[Scheduled] = []
         self.events: list[PublishedEvent] = []
         self.finalizer: ApexObject | None = None
         self.checkpoint: tuple[str, Mark] | None = None
@@ -102,7 +107,7 @@ class Transaction:
         """Begin the next chunk of a bulk load: everything anew but the statics."""
         self.limits.restore(fresh_limits)
         self.uncommitted = False
-        self.jobs, self.events = [], []
+        self.jobs, self.events, self.schedules = [], [], []
         self._dml = Dml(self)
         self._begin = self.mark()
 
@@ -112,6 +117,8 @@ class Transaction:
             self.org.bus.accept(event)
         for job in self.jobs:
             self.org.queue.add(job)
+        for each in self.schedules:
+            self.org.schedule.add(each)
 
     def abort(self) -> None:
         """Undo everything."""
@@ -124,13 +131,14 @@ class Transaction:
 
     def mark(self) -> Mark:
         """Return where `rollback` may return to, at no cost."""
-        return Mark(self.org.store.mark(), len(self.jobs), len(self.events))
+        return Mark(self.org.store.mark(), len(self.jobs), len(self.events), len(self.schedules))
 
     def undo(self, mark: Mark) -> None:
         """Undo records, jobs and events since a mark."""
         self.org.store.rollback(mark.journal)
         del self.jobs[mark.jobs :]
         del self.events[mark.events :]
+        del self.schedules[mark.schedules :]
 
     # What Platform promises.
 
@@ -194,6 +202,11 @@ class Transaction:
         queued = queued_job(self, job, options, delay_min)
         self.jobs.append(queued)
         return queued.job_id
+
+    def schedule(self, name: str, cron: str, instance: ApexObject) -> Id:
+        new = scheduled(self, name, cron, instance)
+        self.schedules.append(new)
+        return new.trigger_id
 
     def call_future(self, class_name: str, method: str, args: Sequence[Value]) -> None:
         self.jobs.append(queued_future(self, class_name, method, args))

@@ -159,12 +159,12 @@ def test_size_counts_characters_without_tests_and_fails_at_the_limit(project: Pa
     assert done.returncode == 0
     assert f"{shipped}  classes/Greeting.cls" in done.stdout
     assert "GreetingTest" not in done.stdout
-    write_class(project, "Filler", "é" * (25_000 - shipped - 1))
+    write_class(project, "Filler", "é" * (33_000 - shipped - 1))
     assert tool("size.mjs", project).returncode == 0
-    write_class(project, "Filler", "é" * (25_000 - shipped))
+    write_class(project, "Filler", "é" * (33_000 - shipped))
     too_much = tool("size.mjs", project)
     assert too_much.returncode == 1
-    assert "25000" in too_much.stderr
+    assert "33000" in too_much.stderr
 
 
 @pytest.mark.skipif(shutil.which("java") is None, reason="the gate's analyzers need java")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from ingest import registry as module
+from ingest import following as module
 from ingest.registry import Registry
 from pipeline.settings import Secret
 from pipeline.signing import key_of, new_secret

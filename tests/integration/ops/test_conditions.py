@@ -9,7 +9,9 @@ import pytest
 
 from ops import conditions, orgs, rule_store
 from ops.errors import OpsError, WrongUsage
+from ops.needed_loads import NeededLoad
 from pipeline.objects import SObject
+from pipeline.requests import Cause
 from tests.salesforce import ORG_ID, SYNC_USER_ID
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ async def org(connection: Connection) -> None:
 
 async def test_an_admin_adds_fields_and_takes_them_back(connection: Connection) -> None:
     added = await conditions.watch(connection, ORG_ID, ["lead.Rating", "Lead.Score__c", "User.Id"])
-    assert added == ["Lead.Rating", "Lead.Score__c", "User.Id"]
+    assert added.fields == ["Lead.Rating", "Lead.Score__c", "User.Id"]
     await rule_store.apply(connection, ORG_ID, [("rules.yaml", RULE)])
     assert await watched(connection) == {
         "Account": ["StageName"],
@@ -58,9 +60,8 @@ async def test_an_admin_adds_fields_and_takes_them_back(connection: Connection) 
     (listed,) = await orgs.listing(connection)
     assert listed.watched == {"Lead": ["Rating", "Score__c"], "User": ["Id"]}
 
-    assert await conditions.unwatch(connection, ORG_ID, ["Lead.rating", "User.Id"]) == [
-        "Lead.Score__c"
-    ]
+    left = await conditions.unwatch(connection, ORG_ID, ["Lead.rating", "User.Id"])
+    assert left.fields == ["Lead.Score__c"]
     assert await watched(connection) == {
         "Account": ["StageName"],
         "Lead": ["Score__c"],
@@ -69,6 +70,21 @@ async def test_an_admin_adds_fields_and_takes_them_back(connection: Connection) 
     }
     with pytest.raises(OpsError, match=r"Lead.Score was not added.*did you mean 'Lead.Score__c'"):
         await conditions.unwatch(connection, ORG_ID, ["Lead.Score"])
+
+
+async def test_a_field_that_an_admin_adds_is_loaded_and_one_taken_back_stops_no_load(
+    connection: Connection,
+) -> None:
+    await rule_store.apply(connection, ORG_ID, [("rules.yaml", RULE)])
+    await connection.execute("UPDATE org SET secret = 'in use'")
+    added = await conditions.watch(connection, ORG_ID, ["Lead.Rating", "Account.Name"])
+    assert added.loads == [
+        NeededLoad(ACCOUNT, Cause.WATCHED, ["Name"]),
+        NeededLoad(LEAD, Cause.SYNCED, []),
+    ]
+    assert (await conditions.unwatch(connection, ORG_ID, ["Lead.Rating"])).loads == []
+    opened = await connection.fetch("SELECT object, cause FROM request WHERE state = 'open'")
+    assert [tuple(row) for row in opened] == [("Account", "watched"), ("Lead", "synced")]
 
 
 @pytest.mark.parametrize(

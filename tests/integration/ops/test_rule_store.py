@@ -12,6 +12,7 @@ import pytest
 from ops import field_types, orgs, rule_life, rule_store, rule_versions
 from ops.errors import OpsError
 from pipeline.objects import SObject
+from pipeline.requests import Cause, ask_for_loads
 from rules import RuleError
 from rules.checks.catalog import Field, FieldType, Kind
 from tests.changes import QUALIFIED_RULE
@@ -72,6 +73,51 @@ async def test_each_change_of_a_rule_is_a_version_and_one_is_active(connection: 
         await rule_versions.show(connection, ORG_ID, NAME, 9)
     with pytest.raises(OpsError, match=f"did you mean '{NAME}'"):
         await rule_versions.show(connection, ORG_ID, "qualified-nurture", None)
+
+
+async def test_a_rule_of_a_connected_org_loads_what_was_not_told_before(
+    connection: Connection,
+) -> None:
+    async def loads(*texts: str, **how: bool) -> list[tuple[str, str, list[str]]]:
+        named = [(f"{number}.yaml", text) for number, text in enumerate(texts)]
+        plan = await rule_store.apply(connection, ORG_ID, named, **how)
+        return [(one.object, one.cause, one.fields) for one in plan.loads]
+
+    # The handshake asks for what an org needs by then.
+    assert await loads(QUALIFIED_RULE) == []
+    await connection.execute("UPDATE org SET secret = 'in use'")
+    rating = OPEN_RULE.replace("Status", "Rating")
+    (watched,) = await loads(rating, dry_run=True)
+    assert watched == ("Lead", "watched", ["Rating"])
+    assert await connection.fetchval("SELECT count(*) FROM request") == 0
+    assert await loads(rating) == [watched]
+    # Neither what is read no longer nor what is read still.
+    assert await loads(rating, prune=True) == []
+    rows = await connection.fetch("SELECT kind, object, cause, state FROM request")
+    assert [tuple(row) for row in rows] == [("load", "Lead", "watched", "open")]
+
+    # A disabled rule reads nothing; enabled again, it needs what was not told meanwhile.
+    assert (await rule_life.disable(connection, ORG_ID, [NAME])).loads == []
+    enabled = await rule_life.enable(connection, ORG_ID, [NAME])
+    # Contacts, too, say who opted out.
+    assert [(one.object, one.cause) for one in enabled.loads] == [
+        ("Contact", "synced"),
+        ("Lead", "synced"),
+    ]
+    assert await connection.fetchval("SELECT count(*) FROM request WHERE state = 'open'") == 2
+
+
+async def test_the_first_rule_loads_nothing_that_was_loaded_while_everything_was_sent(
+    connection: Connection,
+) -> None:
+    await connection.execute("UPDATE org SET secret = 'in use'")
+    await ask_for_loads(connection, ORG_ID, SObject, Cause.CONNECTED)
+    await connection.execute("UPDATE request SET state = 'done'")
+    named = [("rules.yaml", QUALIFIED_RULE)]
+    assert (await rule_store.apply(connection, ORG_ID, named, dry_run=True)).loads == []
+    await connection.execute("UPDATE request SET state = 'withdrawn' WHERE object = 'Lead'")
+    (load,) = (await rule_store.apply(connection, ORG_ID, named)).loads
+    assert (load.object, load.cause) == (SObject.LEAD, Cause.SYNCED)
 
 
 async def test_a_rule_is_the_same_wherever_in_a_file_it_stands(connection: Connection) -> None:

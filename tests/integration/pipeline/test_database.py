@@ -182,7 +182,7 @@ async def test_who_opted_out_and_what_ended_before_an_upgrade_is_known_after_it(
                 ("loser", True, '{"MasterRecordId": "in"}'),
             ],
         )
-    assert await migrated(empty_database_url) == [2, 3, 4, 5]
+    assert (await migrated(empty_database_url))[:2] == [2, 3]
     async with connected(empty_database_url) as connection:
         opt_outs = await connection.fetch("SELECT record_id, address, opted_out FROM opt_out")
         ends = await connection.fetch("SELECT record_id, kind, successor_id FROM record_end")

@@ -161,6 +161,10 @@ class Platform:
         self.done.append(("enqueue", job, options, delay_min))
         return Id("7075g00000JobId")
 
+    def schedule(self, name: str, cron: str, instance: ApexObject) -> Id:
+        self.done.append(("schedule", name, cron, instance))
+        return Id("08e5g00000CronId")
+
     def call_future(self, class_name: str, method: str, args: Sequence[Value]) -> None:
         self.done.append(("future", class_name, method, tuple(args)))
 

@@ -12,8 +12,10 @@ import pytest
 from ingest.admission import InFlight, OrgRates
 from ingest.changes import ChangesHandler
 from ingest.door import Door
+from ingest.intake import Intake
 from ingest.problems import Problem
 from ingest.registry import Org, Registry
+from ingest.requests import Requests
 from pipeline import callout, json_text
 from pipeline.broker import Publisher
 from pipeline.errors import BrokerUnavailable
@@ -92,7 +94,8 @@ class Edge:
         self.group = group or Group()
         self.in_flight = InFlight(10**8)
         chosen = Ingest(**settings)
-        self._handler = ChangesHandler(
+        self.requests = Requests()
+        intake = Intake(
             chosen,
             door=Door(Known(), lambda _: None),
             rates=OrgRates(chosen.org_callouts_per_s),
@@ -100,6 +103,7 @@ class Edge:
             publisher=Connected(connected=connected),
             grouper=cast("Grouper", self.group),
         )
+        self._handler = ChangesHandler(intake, self.requests)
 
     async def post(
         self, body: bytes, *, secret: str = SECRET, compressed: bool = False

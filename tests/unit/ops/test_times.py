@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.times import iso, with_iso_times
+from ops.times import ago, iso, span, with_iso_times
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,25 @@ def test_a_time_of_another_zone_is_told_in_utc_and_other_values_stay() -> None:
     summer = timezone(timedelta(hours=2))
     row = {"at": datetime(2026, 7, 1, 1, tzinfo=summer), "captured_at": 7, "none": None}
     assert with_iso_times(row) == {**row, "at": "2026-06-30T23:00:00.000Z"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (-3, "0 s"),
+        (0.6, "1 s"),
+        (59.4, "59 s"),
+        (119, "1 min"),
+        (3_600, "1 h"),
+        (11_100, "3 h 5 min"),
+        (187_200, "2 d 4 h"),
+    ],
+)
+def test_people_are_told_how_long_something_takes_in_one_or_two_units(
+    seconds: float, told: str
+) -> None:
+    assert span(seconds) == told
+
+
+def test_people_are_told_how_long_ago_something_was() -> None:
+    assert ago(iso(datetime.now(UTC) - timedelta(minutes=12, seconds=5))) == "12 min ago"

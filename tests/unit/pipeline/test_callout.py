@@ -20,6 +20,11 @@ LEAD = "00Q5g00000HotLdEAJ"
 SHORT_LEAD = "00Q5g00000HotLd"
 OTHER = "00Q5g00000OtherEAJ"
 SECRET_VALUE = "do-not-show-me"
+SNAPSHOT = {
+    "operation": "snapshot",
+    "read_at": 1795430400123,
+    "changes": [{"new": {"Id": LEAD}}],
+}
 
 
 def callout(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  anything, right or wrong
@@ -58,6 +63,12 @@ def encoded(**keys: Any) -> bytes:  # noqa: ANN401  anything, right or wrong
         {"captured_at": 2**53 - 1},
         {"transaction_id": "~" * 64},
         {"a_key_of_tomorrow": {"deep": [1, None]}},
+        {**SNAPSHOT, "changes": [{"new": {"Id": LEAD}}, {"old": None, "new": {"Id": OTHER}}]},
+        {**SNAPSHOT, "changes": [{"old": {"Id": LEAD, "absent": "deleted"}, "new": None}]},
+        {**SNAPSHOT, "changes": [{"new": {"Id": LEAD}}, {"old": {"Id": LEAD}}]},
+        {**SNAPSHOT, "changes": [], "request_id": 2**53 - 1, "total": 0},
+        # Whoever captures changes has no use for them, and may say so.
+        {"read_at": None, "request_id": None, "total": None},
     ],
 )
 def test_what_the_contract_allows_is_taken(keys: dict[str, Any]) -> None:
@@ -115,6 +126,18 @@ def test_whoever_acted_may_be_left_out() -> None:
         ({"changes": [{"old": {"Id": LEAD}, "new": {"Id": None}}]}, "$.changes[0].new.Id"),
         ({"changes": [{"old": {"Id": LEAD}, "new": {"Id": LEAD + "\n"}}]}, "$.changes[0].new.Id"),
         ({"changes": [{"old": {"Id": LEAD}, "new": {"Id": OTHER}}]}, "$.changes[0].new.Id"),
+        ({**SNAPSHOT, "read_at": None}, "$.read_at"),
+        ({**SNAPSHOT, "read_at": -1}, "$.read_at"),
+        ({**SNAPSHOT, "read_at": "2026-05-01T12:00:00Z"}, "$.read_at"),
+        ({**SNAPSHOT, "request_id": "7"}, "$.request_id"),
+        ({**SNAPSHOT, "request_id": -1}, "$.request_id"),
+        ({**SNAPSHOT, "total": 0.5}, "$.total"),
+        ({**SNAPSHOT, "changes": [{"new": {"Id": LEAD}}, {}]}, "$.changes[1]"),
+        (
+            {**SNAPSHOT, "changes": [{"old": {"Id": LEAD}, "new": {"Id": LEAD}}]},
+            "$.changes[0]",
+        ),
+        ({**SNAPSHOT, "changes": [{"old": {"absent": "deleted"}}]}, "$.changes[0].old.Id"),
         (
             {"changes": [*callout()["changes"] * 3, {"old": {"Id": LEAD}, "new": {"Id": "x"}}]},
             "$.changes[3].new.Id",
@@ -137,6 +160,14 @@ def test_every_other_key_is_required_and_named_when_it_lacks(key: str) -> None:
     with pytest.raises(ContractError, match="required") as refused:
         check(json.dumps(document).encode())
     assert refused.value.place == f"$.{key}"
+
+
+def test_a_snapshot_without_its_time_of_reading_is_refused() -> None:
+    document = callout(**SNAPSHOT)
+    del document["read_at"]
+    with pytest.raises(ContractError, match="required for snapshot") as refused:
+        check(json.dumps(document).encode())
+    assert refused.value.place == "$.read_at"
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"text"', b"1"])
@@ -205,6 +236,15 @@ def test_slices_are_bounded_and_together_are_the_callout(
         assert check(part).capture_id == HEADER["capture_id"]
         document.pop("changes", None)
         assert document == HEADER
+
+
+def test_every_slice_of_a_snapshot_says_when_it_was_read_and_what_it_answers() -> None:
+    records = [{"new": {"Id": LEAD, "Name": "x" * 100}}] * 20
+    body = encoded(**{**SNAPSHOT, "request_id": 7, "total": 20, "changes": records})
+    parts = slices(body, 1000)
+    assert len(parts) > 1
+    for part in map(check, parts):
+        assert (part.read_at, part.request_id, part.total) == (1795430400123, 7, 20)
 
 
 @pytest.mark.parametrize("operation", ["insert", "delete"])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.envelope import VERSION, Item, decode, encode
+from pipeline.envelope import VERSION, Item, Kind, decode, encode
 from pipeline.errors import PoisonError
 
 ITEMS = st.lists(
@@ -15,6 +15,7 @@ ITEMS = st.lists(
         received_at=st.integers(0, 2**53),
         masked=st.booleans(),
         body=st.binary(max_size=200),
+        kind=st.sampled_from(Kind),
     ),
     max_size=6,
 )
@@ -70,5 +71,23 @@ def test_bytes_after_the_end_and_endless_nesting_are_poison() -> None:
 
 
 def test_an_item_may_grow_at_its_end() -> None:
-    message = msgspec.msgpack.encode([1, [["id", 7, False, b"{}", "of tomorrow"]], "as well"])
+    message = msgspec.msgpack.encode(
+        [1, [["id", 7, False, b"{}", "changes", "of tomorrow"]], "as well"]
+    )
     assert decode(message) == [Item("id", 7, masked=False, body=b"{}")]
+
+
+def test_changes_are_encoded_as_ever_and_an_audit_says_what_it_is() -> None:
+    changes = Item("id", 7, masked=True, body=b"{}")
+    audit = Item("id", 8, masked=False, body=b"[]", kind=Kind.AUDIT)
+
+    assert encode([changes]) == msgspec.msgpack.encode([1, [["id", 7, True, b"{}"]]])
+    assert msgspec.msgpack.decode(encode([audit, changes])) == [
+        1,
+        [["id", 8, False, b"[]", "audit"], ["id", 7, True, b"{}"]],
+    ]
+
+
+def test_a_kind_that_is_not_known_is_poison() -> None:
+    with pytest.raises(PoisonError):
+        decode(msgspec.msgpack.encode([1, [["id", 7, False, b"{}", "of tomorrow"]]]))

@@ -159,20 +159,19 @@ async def test_the_first_of_several_is_enough_and_the_rest_are_dropped() -> None
 
 
 async def test_a_service_that_does_not_let_go_is_left_after_its_drain() -> None:
-    stop, let_go = asyncio.Event(), asyncio.Event()
+    stop, let_go, gone = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def frozen(_: asyncio.Event) -> None:
         while not let_go.is_set():
             with contextlib.suppress(asyncio.CancelledError):
                 await let_go.wait()
+        gone.set()
 
     stop.set()
-    before = asyncio.all_tasks()
     async with asyncio.timeout(DEADLINE_S):
         await finish_within(frozen, stop, 0.001)
         let_go.set()
-        while asyncio.all_tasks() != before:
-            await asyncio.sleep(0)
+        await gone.wait()
 
 
 async def test_a_service_that_fails_fails_whoever_waits_for_it() -> None:

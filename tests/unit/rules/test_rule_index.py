@@ -79,7 +79,7 @@ def test_the_index_leaves_out_no_rule_that_matches(
         )
         for number, when in enumerate(whens)
     ]
-    fresh = operation in {Operation.INSERT, Operation.UNDELETE}
+    fresh = operation in {Operation.INSERT, Operation.UNDELETE, Operation.SNAPSHOT}
     change = Change(
         org_id="00D5g000004XyzAEAS",
         object=SObject.LEAD,

@@ -18,7 +18,7 @@ class Message:
 
 
 def delivery(**headers: object) -> Delivery:
-    return Delivery(cast("AbstractIncomingMessage", Message(**headers)), [], None)
+    return Delivery(cast("AbstractIncomingMessage", Message(**headers)), [], [], None)
 
 
 @pytest.mark.parametrize(("redelivered", "suspect"), [(0, False), (1, False), (2, True), (9, True)])

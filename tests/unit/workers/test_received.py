@@ -63,14 +63,14 @@ def test_a_replay_sends_the_change_as_it_came() -> None:
 
 
 def test_a_callout_that_cannot_be_decoded_leaves_its_neighbours_alone() -> None:
-    changes, poison = decode(message(inserted(lead()), b"{", updated(lead(), lead())))
+    changes, _, poison = decode(message(inserted(lead()), b"{", updated(lead(), lead())))
 
     assert [change.operation for change in changes] == [Operation.INSERT, Operation.UPDATE]
     assert "msg_1" in str(poison)
 
 
 def test_a_record_without_an_id_is_poison() -> None:
-    changes, poison = decode(message(callout([{"new": {"Name": "Nobody"}}])))
+    changes, _, poison = decode(message(callout([{"new": {"Name": "Nobody"}}])))
 
     assert changes == []
     assert poison is not None
@@ -78,7 +78,7 @@ def test_a_record_without_an_id_is_poison() -> None:
 
 def test_bytes_that_are_not_utf8_are_poison_wherever_they_stand() -> None:
     body = msgspec.json.encode(inserted(lead(Name="here"))).replace(b"here", b"\xff")
-    changes, poison = decode(message(body, inserted(lead())))
+    changes, _, poison = decode(message(body, inserted(lead())))
 
     assert len(changes) == 1
     assert poison is not None
@@ -86,10 +86,10 @@ def test_bytes_that_are_not_utf8_are_poison_wherever_they_stand() -> None:
 
 def test_bytes_that_are_no_envelope_are_poison() -> None:
     for body in (b"", b"{}", msgspec.msgpack.encode([2, []]), b"\x91" * 100_000):
-        changes, poison = decode(body)
+        changes, _, poison = decode(body)
         assert changes == []
         assert poison is not None
 
 
 def test_an_empty_envelope_holds_nothing() -> None:
-    assert decode(envelope.encode([])) == ([], None)
+    assert decode(envelope.encode([])) == ([], [], None)

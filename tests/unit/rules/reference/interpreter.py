@@ -185,7 +185,7 @@ def unchanged(old: Value, new: Value) -> bool:
 def condition_holds(condition: Condition, situation: Situation) -> bool:
     change, zone = situation
     old, new = look_up(condition.field, change)
-    if change.operation is Operation.DELETE:
+    if change.operation in {Operation.DELETE, Operation.SNAPSHOT}:
         old = new
     operand = condition.operand
     operands = operand if isinstance(operand, tuple) else (operand,)

@@ -194,7 +194,7 @@ def records(values: st.SearchStrategy[Value]) -> st.SearchStrategy[Record]:
 
 
 def change(operation: Operation, old: Record, new: Record, captured_at: int) -> Change:
-    fresh = operation in {Operation.INSERT, Operation.UNDELETE}
+    fresh = operation in {Operation.INSERT, Operation.UNDELETE, Operation.SNAPSHOT}
     return Change(
         org_id="00D5g000004XyzAEAS",
         object=SObject.LEAD,

@@ -1,4 +1,4 @@
-"""What `penstock rules test` understands by a time."""
+"""What commands understand by a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 import click
 import pytest
 
-from ops.commands.rules_test import Time
+from ops.commands.since import Time
 
 
 @pytest.mark.parametrize(

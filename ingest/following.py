@@ -1,0 +1,84 @@
+"""Following tables: read when they are said to have changed, on reconnect, and every 30 s."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import structlog
+
+from pipeline.database import DATABASE_ERRORS
+from pipeline.lifecycle import first_of, wait_or_stop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from pipeline.database import Connection
+    from pipeline.settings import Secret
+
+    Read = Callable[[Connection], Awaitable[None]]
+
+log = structlog.get_logger()
+
+REFRESH_S: Final = 30.0
+_RECONNECT_S: Final = 0.5
+_CONNECT_TIMEOUT_S: Final = 5.0
+
+
+class Following:
+    """Calls the `read` of each channel of `reads` whenever what it reads may have changed.
+
+    What was read is fresh while it listens; `failure` is why it last could not.
+    """
+
+    def __init__(self, database_url: Secret, reads: Mapping[str, Read]) -> None:
+        self._database_url = database_url
+        self._reads = reads
+        self.is_listening = False
+        self.failure: str | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow until `stop`."""
+        while not stop.is_set():
+            try:
+                await self._follow(stop)
+            except DATABASE_ERRORS as error:
+                self.failure = str(error)
+                log.warning("registry_stale", error=repr(error))
+                await wait_or_stop(stop, _RECONNECT_S)
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        connection = await asyncpg.connect(
+            self._database_url.value,
+            timeout=_CONNECT_TIMEOUT_S,
+            command_timeout=_CONNECT_TIMEOUT_S,
+            server_settings={"application_name": "penstock ingest registry"},
+        )
+        lost, told = asyncio.Event(), asyncio.Event()
+        changed = set(self._reads)
+
+        def on_lost(_: object) -> None:
+            lost.set()
+            told.set()
+
+        def on_told(_connection: object, _pid: int, channel: str, _payload: object) -> None:
+            changed.add(channel)
+            told.set()
+
+        connection.add_termination_listener(on_lost)
+        try:
+            for channel in self._reads:
+                await connection.add_listener(channel, on_told)
+            while not stop.is_set() and not lost.is_set():
+                told.clear()
+                due, changed = changed, set()
+                for channel in due:
+                    await self._reads[channel](connection)
+                self.is_listening = True
+                if not await first_of(stop.wait(), told.wait(), timeout_s=REFRESH_S):
+                    changed = set(self._reads)
+        finally:
+            self.is_listening = False
+            if not connection.is_closed():
+                await connection.close(timeout=_CONNECT_TIMEOUT_S)
