@@ -31,7 +31,10 @@ async def connected_org(
     org: Org | None = None,
     **options: Any,  # noqa: ANN401  those of Org
 ) -> Org:
-    """Register an org, apply rules, and run what `org add` printed as the Sync User."""
+    """Register an org, apply rules, and run what `org add` printed as the Sync User.
+
+    The first load is over then, and no hour strikes: what is counted from now on is of saves.
+    """
     org = org or deployed_org(penstock, **options)
     penstock.environment["PENSTOCK_INGEST__PUBLIC_URL"] = ENDPOINT
     added = await penstock.run("org", "add", org.org_id, "--sync-user", SYNC_USER_ID)
@@ -40,7 +43,15 @@ async def connected_org(
         applied = await penstock.run("rules", "apply", "-", "--org", org.org_id, stdin=rules)
         assert applied.returncode == 0, applied.stderr
     connect(org, line_of(added.stdout.decode()))
+    end_walks(org)
     return org
+
+
+def end_walks(org: Org) -> None:
+    """Have the package look once more for requests, and delete its schedule."""
+    org.advance(minutes=1.5)
+    org.clock.set_back(minutes=1.5)
+    org.schedule.delete("Penstock")
 
 
 def deployed_org(

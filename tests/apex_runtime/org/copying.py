@@ -32,13 +32,19 @@ def copy(org: Org) -> Org:
 
 
 def copy_as_sandbox(org: Org, org_id: Id) -> Org:
-    """Return a sandbox: custom settings, protected ones too, come along under the new org id."""
+    """Return a sandbox: custom settings, protected ones too, come along under the new org id.
+
+    Nothing is scheduled in it.
+    """
     twin = copy(org)
     twin.org_id = org_id
     row = twin.store.get("Organization", org.org_id)
     assert row is not None
     twin.store.remove("Organization", org.org_id)
     twin.store.put("Organization", org_id, {**row, "Id": org_id, "IsSandbox": True})
+    for name in ("CronTrigger", "CronJobDetail"):
+        for scheduled in twin.store.rows(name):
+            twin.store.remove(name, str(scheduled["Id"]))
     for kind in twin.catalog:
         if kind.kind is Kind.CUSTOM_SETTING:
             _point_settings_at(twin, kind.name, org.org_id)

@@ -72,6 +72,10 @@ class Database:
     async def acquire(self) -> AsyncIterator[Database]:
         yield self
 
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        yield
+
     async def execute(self, *statement: object) -> None:
         self.statements.append(statement)
         await asyncio.sleep(0)
@@ -86,7 +90,7 @@ class Database:
         return []
 
 
-GIVEN = {"next_secret": NEXT_SECRET, "conditions_version": 3}
+GIVEN = {"next_secret": NEXT_SECRET, "conditions_version": 3, "is_first": False}
 
 
 async def shake_hands(

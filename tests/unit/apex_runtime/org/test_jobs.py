@@ -84,6 +84,26 @@ def test_a_signature_counts_only_while_its_twin_is_queued(deploy: Deploy) -> Non
     assert subjects(org) == ["x", "x"]
 
 
+def test_an_aborted_job_does_not_run_and_frees_its_signature(deploy: Deploy) -> None:
+    # Guide page apex_queueing_jobs: a queued job may be aborted under Apex Jobs
+    org = deploy(NOTE)
+    source = (
+        "AsyncOptions o = new AsyncOptions(); o.MinimumQueueableDelayInMinutes = 5;"
+        "o.DuplicateSignature = new QueueableDuplicateSignature.Builder().addString('x').build();"
+        "System.enqueueJob(new Note(new List<String>{ 'x' }), o);"
+    )
+    run(org, source)
+    assert org.queue.abort("Other") == 0
+    assert org.queue.abort("Note") == 1
+    org.advance(minutes=10)
+    assert not org.async_executions
+    (row,) = org.select("SELECT Status FROM AsyncApexJob")
+    assert row.fields["Status"] == "Aborted"
+    run(org, source)
+    org.advance(minutes=5)
+    assert subjects(org) == ["x"]
+
+
 CHAIN = """
 public class Chain implements Queueable {
     public void execute(QueueableContext c) {

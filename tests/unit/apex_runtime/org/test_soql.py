@@ -97,6 +97,39 @@ def test_binds_are_values_lists_and_limits(org: Org) -> None:
         )
 
 
+def test_a_count_is_one_row_of_the_limit(org: Org) -> None:
+    # Release notes Summer '19: COUNT() counts as one query row
+    with org.transaction() as tx:
+        tx.anonymous(
+            "System.assertEquals(3, [SELECT COUNT() FROM Contact]);"
+            "System.assertEquals(1, Limits.getQueryRows());"
+        )
+
+
+def test_ids_are_ordered_and_compared_with_their_case(deploy: Deploy) -> None:
+    org = deploy()
+    with org.transaction() as tx:
+        # The last digits are 1 to 9, A to Z, then a to z.
+        outcomes = tx.insert("Task", *({"Subject": str(number)} for number in range(70)))
+        tx.delete(str(outcomes[50].record_id))
+    saved = [str(each.record_id) for each in outcomes]
+    query = "SELECT Id FROM Task WHERE Id > :last AND Subject != '40' ORDER BY Id LIMIT :most"
+    with org.transaction() as tx:
+        tx.anonymous(
+            f"Id last = '{saved[30]}'; Integer most = 25; String found = '';"
+            f"for (Task each : [{query}]) {{ found += each.Id + ' '; }}"
+            "insert new Event(Subject = 'found', DurationInMinutes = 1, Description = found);"
+        )
+    (event,) = org.select("SELECT Description FROM Event")
+    following = [each for each in saved[31:] if each not in (saved[40], saved[50])]
+    assert str(event.fields["Description"]).split() == sorted(following)[:25] == following[:25]
+    with org.transaction() as tx:
+        tx.insert("Task", {"Subject": "later"})
+    rows = org.select("SELECT Id, Subject FROM Task ORDER BY Id ALL ROWS")
+    assert [row.fields["Id"] for row in rows][:70] == saved
+    assert rows[-1].fields["Subject"] == "later"
+
+
 FOUND = "Contact found = [SELECT Email, Account.Name FROM Contact WHERE LastName = 'Baker'];"
 
 
