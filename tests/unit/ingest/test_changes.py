@@ -1,130 +1,19 @@
 from __future__ import annotations
 
-import asyncio
-import gzip
 import json
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-import msgspec
 import pytest
 
-from ingest.admission import InFlight, OrgRates
-from ingest.changes import ChangesHandler
-from ingest.door import Door
-from ingest.intake import Intake
-from ingest.problems import Problem
-from ingest.registry import Org, Registry
-from ingest.requests import Requests
 from pipeline import callout, json_text
-from pipeline.broker import Publisher
 from pipeline.errors import BrokerUnavailable
-from pipeline.settings import Ingest, Secret
-from pipeline.signing import key_of, new_secret, signed_headers
+from pipeline.signing import new_secret
 from pipeline.topology import MAX_MESSAGE_BYTES
-from tests.arrived import post
+from tests.unit.ingest.edge import ORG_ID, Edge, Group
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ingest.grouping import Grouper
-    from pipeline.envelope import Item
-
-ORG_ID = "00D5g000004XyzAEAS"
 LEAD_ID = "00Q5g00000HotLdEAJ"
-SECRET = new_secret()
-ORG = Org(
-    org_id=ORG_ID,
-    sync_user_id="0055g00000AbCdEAAV",
-    secret=SECRET,
-    next_secret=None,
-    connect_code=None,
-    connect_code_expires_s=None,
-    paused=False,
-    conditions=msgspec.Raw(b"{}"),
-    conditions_version=7,
-    keys=(key_of(SECRET),),
-)
-
-
-class Connected(Publisher):
-    """A publisher whose broker is there, or is not."""
-
-    def __init__(self, *, connected: bool) -> None:
-        super().__init__(Secret(""), "test", 1)
-        self._is_connected = connected
-
-    @property
-    def connected(self) -> bool:
-        return self._is_connected
-
-
-class Group:
-    """Stands in for the grouper: remembers what is submitted, and how that ends."""
-
-    def __init__(self, outcome: Exception | None = None, *, confirms: bool = True) -> None:
-        self.submitted: list[tuple[str, Sequence[Item]]] = []
-        self._outcome = outcome
-        self._confirms = confirms
-
-    async def submit(self, items: Sequence[Item], routing_key: str) -> None:
-        self.submitted.append((routing_key, items))
-        if self._outcome is not None:
-            raise self._outcome
-        if not self._confirms:
-            await asyncio.Event().wait()
-
-
-class Known(Registry):
-    def __init__(self) -> None:
-        super().__init__(Secret(""))
-        self._orgs = {ORG_ID: ORG}
-
-
-class Edge:
-    """The handler between its doubles."""
-
-    def __init__(
-        self,
-        group: Group | None = None,
-        *,
-        connected: bool = True,
-        **settings: Any,  # noqa: ANN401
-    ) -> None:
-        self.group = group or Group()
-        self.in_flight = InFlight(10**8)
-        chosen = Ingest(**settings)
-        self.requests = Requests()
-        intake = Intake(
-            chosen,
-            door=Door(Known(), lambda _: None),
-            rates=OrgRates(chosen.org_callouts_per_s),
-            in_flight=self.in_flight,
-            publisher=Connected(connected=connected),
-            grouper=cast("Grouper", self.group),
-        )
-        self._handler = ChangesHandler(intake, self.requests)
-
-    async def post(
-        self, body: bytes, *, secret: str = SECRET, compressed: bool = False
-    ) -> tuple[int, dict[str, Any]]:
-        """Post a signed callout; return the status of the answer and what it says."""
-        headers = signed_headers(secret, "msg_1", int(time.time()), body)
-        if compressed:
-            headers["Content-Encoding"] = "gzip"
-        request = post(gzip.compress(body) if compressed else body, headers, ORG_ID)
-        try:
-            response = await self._handler.post(request)
-        except Problem as problem:
-            return problem.status, {"detail": problem.detail, "retry": problem.retry_after_s}
-        finally:
-            assert self.in_flight.held_bytes == 0
-        assert isinstance(response.body, bytes)
-        return response.status, json.loads(response.body)
-
-    @property
-    def items(self) -> list[Item]:
-        return [item for _, items in self.group.submitted for item in items]
+LOAD = {"request_id": 7, "kind": "load", "object": "Lead", "cursor": LEAD_ID}
 
 
 def document(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  anything, right or wrong
@@ -238,3 +127,27 @@ async def test_over_the_orgs_rate_is_a_429_with_a_time() -> None:
     status, answer = await edge.post(encoded())
     assert status == 429
     assert answer["retry"]
+
+
+async def test_a_snapshot_is_answered_with_what_else_is_asked_for_and_a_change_is_not() -> None:
+    edge = Edge()
+    await edge.ask(LOAD)
+    snapshot = encoded(
+        operation="snapshot", read_at=1795430400123, changes=[{"new": {"Id": LEAD_ID}}]
+    )
+
+    assert await edge.post(encoded()) == (202, {"accepted": 1, "conditions_version": 7})
+    status, answer = await edge.post(snapshot)
+    assert (status, answer["accepted"], answer["conditions_version"]) == (202, 1, 7)
+    assert answer["requests"] == [
+        {"id": 7, "kind": "load", "object": "Lead", "since": None, "after": LEAD_ID}
+    ]
+    assert [key for key, _ in edge.group.submitted] == ["lead.update", "lead.snapshot"]
+
+    await edge.ask()
+    assert (await edge.post(snapshot))[1] == {"accepted": 1, "conditions_version": 7}
+
+
+async def test_a_snapshot_without_its_time_of_reading_is_refused_at_its_place() -> None:
+    status, answer = await Edge().post(encoded(operation="snapshot"))
+    assert (status, answer["place"]) == (422, "$.read_at")

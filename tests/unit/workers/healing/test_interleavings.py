@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from pipeline.objects import Operation
 from tests.changes import received
 from tests.salesforce import LEAD_ID, callout
-from tests.unit.workers.healing.test_reading import AT, datetime_of
+from tests.snapshots import datetime_of
+from tests.unit.workers.healing.test_reading import AT
 from workers.healing.reading import SETTLED_AFTER_MS
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def run(planned: Iterable[Plan], start: int) -> list[Transaction]:
 
 
 def record(status: str | None, triggered_at: int) -> dict[str, Any]:
-    modstamp = datetime_of(triggered_at // 1000 * 1000)
+    modstamp = datetime_of(triggered_at)
     return {"Id": LEAD_ID, "Status": status, "SystemModstamp": modstamp}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from itertools import permutations
 from typing import Any, Final
@@ -17,6 +16,7 @@ from pipeline import json_text
 from pipeline.objects import Operation, SObject
 from tests.changes import received
 from tests.salesforce import LEAD_ID, ORG_ID, callout
+from tests.snapshots import datetime_of
 from workers.healing.reading import SETTLED_AFTER_MS, Reading, is_reading
 
 SECOND_MS: Final = 1000
@@ -36,11 +36,6 @@ read_times = st.one_of(
 )
 capture_ids = st.sampled_from(["0", "00000000-0000-4000-8000-000000000001", "z" * 36])
 changes = st.tuples(moments, st.sampled_from([0, 1, MAX_SEQUENCE]), capture_ids)
-
-
-def datetime_of(modstamp: int) -> str:
-    """Return a datetime as Apex writes it."""
-    return f"{dt.datetime.fromtimestamp(modstamp / 1000, dt.UTC):%Y-%m-%dT%H:%M:%S}.000+0000"
 
 
 def header(read_at: int, **keys: Any) -> contract.Header:  # noqa: ANN401  any of the contract's
