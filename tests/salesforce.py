@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import msgspec
 from standardwebhooks.webhooks import Webhook
@@ -82,7 +82,7 @@ class Salesforce:
     @classmethod
     async def connect(
         cls, penstock: PenstockProcesses, org_id: str = ORG_ID, rules: str = RULE
-    ) -> Salesforce:
+    ) -> Self:
         """Register an org, shake hands as its Sync User, apply rules."""
         added = (
             await penstock.run("org", "add", org_id, "--sync-user", SYNC_USER_ID, "--json")
