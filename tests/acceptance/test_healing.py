@@ -40,8 +40,7 @@ def fill(org: ReadingOrg) -> dict[str, list[str]]:
 def change_silently(org: ReadingOrg, ids: dict[str, list[str]]) -> None:
     """Change records without a trigger, in every object: 3 new, 4 altered, 5 deleted."""
     for sobject, own in ids.items():
-        prefix = OBJECTS[sobject]
-        for record_id in islice(record_ids(f"{prefix}9"), 3):
+        for record_id in islice(record_ids(OBJECTS[sobject]), PER_OBJECT, PER_OBJECT + 3):
             org.save(sobject, {"Id": record_id, "Name": "new"}, now_ms() - HOUR_MS)
         for record_id in own[10:14]:
             org.save(sobject, {"Id": record_id, "Name": "altered"}, now_ms() - HOUR_MS)
