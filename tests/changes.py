@@ -67,9 +67,9 @@ def received(*callouts: object) -> list[ReceivedChange]:
     return changes
 
 
-def record_ids(prefix: str = "00Q") -> Iterator[str]:
+def record_ids(prefix: str = "00Q", first: int = 0) -> Iterator[str]:
     """Yield record ids, all of them different."""
-    return (long_id(f"{prefix}5g{number:010}") for number in itertools.count())
+    return (long_id(f"{prefix}5g{number:010}") for number in itertools.count(first))
 
 
 async def add_org(pool: Pool, org_id: str = ORG_ID, *rules: str) -> None:

@@ -35,6 +35,7 @@ class ReadingOrg(Salesforce):
     def save(self, sobject: str, record: Mapping[str, Any], at: int) -> None:
         """Write a record as it is since `at` (Unix ms); no trigger tells of it."""
         self.records[sobject][record["Id"]] = {**record, "SystemModstamp": datetime_of(at)}
+        self._bin.discard(record["Id"])
 
     def delete(self, sobject: str, record_id: str, *, purged: bool = False) -> None:
         """Delete a record; no trigger tells of it."""
