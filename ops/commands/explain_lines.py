@@ -39,7 +39,10 @@ def enrollment_lines(found: EnrollmentTrail) -> Iterator[str]:
     for condition in found.conditions:
         yield from folded(f"- {condition.reads}", 2)
     callout = "" if found.callout_id is None else f", callout {found.callout_id}"
-    yield f"capture {found.capture_id}{callout}"
+    if found.read_at is None:
+        yield f"capture {found.capture_id}{callout}"
+    else:
+        yield "a load or an audit read it so; no trigger told of it"
     if found.delivery is not None and found.attempts is not None:
         trouble = f", last error: {found.last_error}" if found.last_error else ""
         yield from folded(delivery(found.delivery, found.attempts) + trouble, 0)
@@ -93,6 +96,8 @@ def _outbox_lines(row: OutboxRow) -> Iterator[str]:
 def record_lines(found: RecordTrail) -> Iterator[str]:
     """Return the trail of a record: each change with its rules in short."""
     yield f"{found.object} {found.record_id}" + (" (deleted)" if found.deleted else "")
+    if found.read_at is not None:
+        yield f"its newest state was read at {iso(found.read_at)} by a load or an audit"
     for end in found.ends:
         into = "" if end.successor_id is None else f" into {end.successor_id}"
         yield f"{iso(end.captured_at)} it was {end.kind}{into}"

@@ -10,6 +10,8 @@ from ops.enrollments import State
 from ops.errors import OpsError
 from ops.explanation.conditions import Condition, kept_conditions
 from ops.explanation.stages import Stage, stages
+from pipeline.objects import Operation
+from workers.healing.reading import read_at_of
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -52,7 +54,8 @@ class Explanation(msgspec.Struct, frozen=True):
 
     `reason` says why the state is what it is; every generation up to `exited_generation` is over.
     `cause_record_id` is there when that record's change (`capture_id`, `captured_at` in Unix ms)
-    had `record_id` judged again.
+    had `record_id` judged again. `read_at` (Unix ms) is there when no trigger told of the state: a
+    load or an audit read it then.
     """
 
     id: int
@@ -79,6 +82,7 @@ class Explanation(msgspec.Struct, frozen=True):
     exited_generation: int
     captured_at: int
     cause_record_id: str | None
+    read_at: int | None
 
 
 async def explain_enrollment(connection: Connection, enrollment_id: int) -> Explanation:
@@ -95,19 +99,24 @@ async def explain_enrollment(connection: Connection, enrollment_id: int) -> Expl
     copied = {
         name: row[name]
         for name in Explanation.__struct_fields__
-        if name not in {"id", "conditions", "stages"}
+        if name not in {"id", "conditions", "stages", "operation", "read_at"}
     }
+    read_at = read_at_of(row["capture_id"])
     return Explanation(
         id=enrollment_id,
+        operation=row["operation"] if read_at is None else Operation.SNAPSHOT,
+        read_at=read_at,
         conditions=kept_conditions(row["evidence"]),
-        stages=_stages(row),
+        stages=_stages(row, read_at),
         **copied,
     )
 
 
-def _stages(row: Record) -> list[Stage]:
+def _stages(row: Record, read_at: int | None) -> list[Stage]:
+    first = "captured in Salesforce" if read_at is None else "changed in Salesforce"
     at = {
-        "captured in Salesforce": row["captured_at"],
+        first: row["captured_at"],
+        "read in Salesforce": read_at,
         "received by ingest": row["received_at"],
         "persisted by a worker": row["persisted_at"],
         "rule fired": row["fired_at"],

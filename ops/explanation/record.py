@@ -9,6 +9,7 @@ import msgspec
 from ops.errors import OpsError, WrongUsage
 from ops.explanation.trail import ChangeTrail, read_trails
 from pipeline.objects import long_id
+from workers.healing.reading import read_at_of
 
 if TYPE_CHECKING:
     from pipeline.database import Connection
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 _MAX_ENROLLMENTS: Final = 100
 
 _FIND: Final = """
-    SELECT record.org_id, record.object, record.deleted FROM org JOIN record USING (org_id)
+    SELECT record.org_id, record.object, record.deleted, record.capture_id
+    FROM org JOIN record USING (org_id)
     WHERE record_id = $1 AND ($2::text IS NULL OR org_id = $2)"""
 _READ_KEYS: Final = """
     SELECT * FROM (
@@ -54,7 +56,10 @@ class End(msgspec.Struct, frozen=True):
 
 
 class RecordTrail(msgspec.Struct, frozen=True):
-    """A record's newest changes in order, and whom all of them enrolled."""
+    """A record's newest changes in order, and whom all of them enrolled.
+
+    `read_at` (Unix ms) is there when a load or an audit brought its newest state.
+    """
 
     org_id: str
     object: str
@@ -63,6 +68,7 @@ class RecordTrail(msgspec.Struct, frozen=True):
     ends: list[End]
     enrollments: list[Enrolled]
     changes: list[ChangeTrail]
+    read_at: int | None
 
 
 async def explain_record(
@@ -92,4 +98,5 @@ async def explain_record(
         ends=[End(*row) for row in ends],
         enrollments=[Enrolled(*row) for row in enrolled],
         changes=await read_trails(connection, found[0]["org_id"], keys),
+        read_at=read_at_of(found[0]["capture_id"]),
     )

@@ -233,3 +233,30 @@ async def test_conditions_follow_the_rules_and_every_answer_tells_their_version(
     for headers in ({}, sign(new_secret(), b""), sign(org.secret, b"{}")):
         async with penstock.session.get(url, headers=headers) as response:
             assert response.status == 401
+
+
+async def loads_of(penstock: PenstockProcesses) -> list[tuple[str, str, str]]:
+    """Return object, cause and state of each object's newest load."""
+    shown = (await penstock.run("org", "loads", ORG_ID, "--json")).json()
+    return [(load["object"], load["cause"], load["state"]) for load in shown]
+
+
+async def test_the_first_handshake_begins_a_load_of_what_rules_read_and_no_other_does(
+    penstock: PenstockProcesses, stranger: Salesforce
+) -> None:
+    code = await register(penstock)
+    rules = RULE.replace("Rating, equals", "Owner.Department, equals")
+    applied = await penstock.run("rules", "apply", "-", "--org", ORG_ID, stdin=rules)
+    assert applied.returncode == 0, applied.stderr
+    assert await loads_of(penstock) == [], "nobody is there who could be asked"
+
+    stranger.secret = await stranger.shake_hands(code)
+    # Contacts, too: who opted out there is enrolled nowhere.
+    assert await loads_of(penstock) == [
+        (sobject, "connected", "waiting") for sobject in ("User", "Contact", "Lead")
+    ]
+
+    gone = await penstock.run("org", "load", ORG_ID, "--cancel")
+    assert gone.returncode == 0, gone.stderr
+    stranger.secret = await stranger.shake_hands(await rotate(penstock))
+    assert {state for _, _, state in await loads_of(penstock)} == {"withdrawn"}

@@ -10,7 +10,7 @@ import msgspec
 
 from tests.changes import record_ids
 from tests.reading_org import ReadingOrg
-from tests.salesforce import ORG_ID, now_ms
+from tests.salesforce import LEAD_ID, ORG_ID, RULE, now_ms
 
 if TYPE_CHECKING:
     from tests.processes import PenstockProcesses
@@ -110,3 +110,30 @@ async def test_a_load_survives_its_worker_and_audits_mend_what_no_trigger_told(
     found = await audited(penstock, org)
     assert found == dict.fromkeys(OBJECTS, dict.fromkeys(COUNTS, 0))
     assert org.sent_count == before
+
+
+async def test_a_rule_on_snapshots_enrols_who_was_there_before_and_says_so(
+    penstock: PenstockProcesses,
+) -> None:
+    await penstock.start_ingest()
+    await penstock.start_worker(PENSTOCK_WORKER__SWEEP_S="0.1")
+    rule = RULE.replace("update]", "update, snapshot]").replace("changed_to", "equals")
+    org = await ReadingOrg.connect(penstock, rules=rule)
+    long_ago = now_ms() - 400 * 24 * HOUR_MS
+    state = {"Id": LEAD_ID, "Status": "Qualified", "Rating": "Hot", "Email": "ana@example.com"}
+    org.save("Lead", state, long_ago)
+
+    for _ in range(2):
+        load = ("org", "load", ORG_ID, "--object", "lead", "--no-follow")
+        assert (await penstock.run(*load)).returncode == 0
+        async for _ in org.obey():
+            pass
+    await penstock.until_counted(1, "SELECT count(*) FROM enrollment")
+    (enrollment,) = (await penstock.run("enrollments", "list", "--json")).json()
+    explained = (await penstock.run("explain", str(enrollment["id"]))).stdout.decode()
+    assert f"fired on the snapshot of Lead {LEAD_ID}:" in explained
+    assert "a load or an audit read it so; no trigger told of it" in explained
+    assert "Status 'Qualified' equals 'Qualified'" in explained
+    record = (await penstock.run("explain", LEAD_ID)).stdout.decode()
+    assert "its newest state was read at" in record
+    assert "enrolment 1: ana@example.com in 'nurture', pending" in record

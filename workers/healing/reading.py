@@ -89,6 +89,17 @@ def is_reading(capture_id: str) -> bool:
     return capture_id.startswith(_MARK)
 
 
+def read_at_of(capture_id: str) -> int | None:
+    """Return when (Unix ms) the state was read that has this `capture_id`; None if a trigger told.
+
+    Raises:
+        ValueError: it looks like that of a snapshot and is none.
+    """
+    if not is_reading(capture_id):
+        return None
+    return int(capture_id.removeprefix(_MARK).partition("-")[0])
+
+
 def transaction_of(captured_at: int) -> str:
     """Return the `transaction_id` of a snapshot that stands at `captured_at`."""
     return f"snapshot-{captured_at // _SECOND_MS}"
