@@ -50,4 +50,11 @@ class AuditHandler:
             object=told.object,
             record_count=count,
         )
-        return accepted(Accepted(count, org.conditions_version, self._requests.of(org.org_id)))
+        return accepted(
+            Accepted(
+                count,
+                org.conditions_version,
+                self._requests.of(org.org_id),
+                self._requests.is_withdrawn(told.audit_id),
+            )
+        )

@@ -29,12 +29,14 @@ _encoder: Final = msgspec.json.Encoder()
 class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer 202: how many changes are safe, and the version of the org's conditions.
 
-    What an org was asked for, and sends, is answered with what else it is asked for.
+    What an org was asked for, and sends, is answered with what else it is asked for, and with
+    whether it may stop.
     """
 
     accepted: int
     conditions_version: int
     requests: list[Raw] = []
+    withdrawn: bool = False
 
 
 class ChangesHandler:
@@ -83,6 +85,7 @@ class ChangesHandler:
                 len(told.changes),
                 org.conditions_version,
                 self._requests.of(org.org_id) if is_asked_for else [],
+                self._requests.is_withdrawn(told.request_id),
             )
         )
 

@@ -30,6 +30,13 @@ _ACKNOWLEDGE: Final = """
     UPDATE request SET state = 'done', settled_at = clock_timestamp()
     WHERE org_id = $1 AND request_id = ANY($2::bigint[]) AND state = 'open'"""
 
+# A walk that goes on for longer is told nothing: it ends by itself.
+_READ_WITHDRAWN: Final = """
+    SELECT request_id FROM request
+    WHERE state = 'withdrawn' AND settled_at > clock_timestamp() - interval '7 days'
+    ORDER BY settled_at DESC LIMIT $1"""
+_MAX_WITHDRAWN: Final = 10_000
+
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -38,17 +45,24 @@ class Requests:
 
     def __init__(self) -> None:
         self._by_org: Mapping[str, list[Raw]] = {}
+        self._withdrawn: frozenset[int] = frozenset()
 
     def of(self, org_id: str) -> list[Raw]:
         """Return what an org is asked for, in the contract's form."""
         return self._by_org.get(org_id, [])
+
+    def is_withdrawn(self, request_id: int | None) -> bool:
+        """Tell whether what an org sends is asked for no more."""
+        return request_id in self._withdrawn
 
     async def read(self, connection: Connection) -> None:
         """Read what every org is asked for."""
         by_org: defaultdict[str, list[Raw]] = defaultdict(list)
         for row in await connection.fetch(_READ_OPEN, MAX_PER_ANSWER, None):
             by_org[row["org_id"]].append(_encoded(row))
+        withdrawn = await connection.fetch(_READ_WITHDRAWN, _MAX_WITHDRAWN)
         self._by_org = by_org
+        self._withdrawn = frozenset(row["request_id"] for row in withdrawn)
 
     async def acknowledge(self, connection: Connection, org_id: str, done: list[int]) -> list[Raw]:
         """Write which requests an org has fulfilled; return what it is asked for now."""

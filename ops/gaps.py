@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 _LIST: Final = """
     SELECT gap_id AS id, org_id, object, record_id, state, fields::text, stored_at, captured_at,
            capture_id, suspected_at, CASE WHEN state = 'suspected' THEN due_at END AS due_at,
-           settled_at, error
-    FROM gap
+           settled_at, error,
+           CASE WHEN state <> 'suspected' THEN NULL
+                WHEN parked_count > 0 OR overflow_count > 0 THEN 'changes that the org has parked'
+                WHEN beat_at < clock_timestamp() - interval '2 hours' THEN 'the org''s heartbeat'
+           END AS waits_for
+    FROM gap LEFT JOIN heartbeat USING (org_id)
     WHERE ($1::text IS NULL OR org_id = $1) AND ($2::text IS NULL OR object = $2)
       AND ($3::text IS NULL OR state = $3)
     ORDER BY gap_id DESC LIMIT $4"""
@@ -44,7 +48,8 @@ class GapRow(msgspec.Struct, frozen=True):
     """A gap. Times are RFC 3339.
 
     What is missing happened after `stored_at`, when the stored state was captured, and before
-    `captured_at`, when the change of `capture_id` was. `due_at`: when a suspected one is looked at.
+    `captured_at`, when the change of `capture_id` was. `due_at`: when a suspected one is looked at;
+    `waits_for` says what it is not settled before.
     """
 
     id: int
@@ -60,6 +65,7 @@ class GapRow(msgspec.Struct, frozen=True):
     due_at: str | None
     settled_at: str | None
     error: str | None
+    waits_for: str | None
 
 
 async def listing(

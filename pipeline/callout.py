@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_CHANGES: Final = 20_000
+# What the ids of readings and of confirmed gaps begin with, which have no capture of their own.
+RESERVED_CAPTURE_IDS: Final = ("~", "gap:")
 T = TypeVar("T")
 
 _MAX_INT4: Final = 2**31 - 1
@@ -123,6 +125,8 @@ def check(body: bytes) -> CheckedCallout:
     callout = decode_body(body, _checker)
     if callout.operation is Operation.SNAPSHOT and callout.read_at is None:
         raise ContractError("$.read_at", f"required for {callout.operation}")
+    if callout.capture_id.startswith(RESERVED_CAPTURE_IDS):
+        raise ContractError("$.capture_id", "`~` and `gap:` begin ids that Penstock makes")
     for index, change in enumerate(callout.changes):
         _check_sides(callout.operation, change, f"$.changes[{index}]")
     return callout

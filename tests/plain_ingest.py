@@ -54,6 +54,7 @@ class PlainIngest(ThreadingHTTPServer):
         self.most_body_bytes = 12 * 1024 * 1024
         # Whether a request that was begun is handed out with how far it came.
         self._after: dict[int, str] = {}
+        self._withdrawn: set[int] = set()
         # Whether answers to callouts of records carry requests, as those to heartbeats do.
         self.asks_in_every_answer = True
 
@@ -68,6 +69,11 @@ class PlainIngest(ThreadingHTTPServer):
         request = {"id": request_id, "kind": kind, "object": object_name, **more}
         self.open[request_id] = request
         return request_id
+
+    def withdraw(self, request_id: int) -> None:
+        """Ask for something no more."""
+        del self.open[request_id]
+        self._withdrawn.add(request_id)
 
     def bodies(self, path: str) -> list[Any]:
         """Return the JSON of the accepted callouts to a path, in their order."""
@@ -115,6 +121,8 @@ class PlainIngest(ThreadingHTTPServer):
         self._note(path, body)
         if self.asks_in_every_answer:
             known["requests"] = self._requests()
+        if {body.get("request_id"), body.get("audit_id")} & self._withdrawn:
+            known["withdrawn"] = True
         return Reply(202, {"accepted": 1, **known})
 
     def _requests(self) -> list[dict[str, Any]]:

@@ -208,12 +208,14 @@ class Processor:
         timely: list[ReceivedChange] = []
         dead: list[DeadLetter] = []
         for change in batch:
-            # A snapshot is as old as its record: it has no place in the history's partitions.
-            if change.reading is not None or first <= change.captured_at <= last:
+            # A snapshot is as old as its record: it has no place in the history's partitions. Read
+            # in the future, it would count more than all that comes until then.
+            earliest = first if change.reading is None else 0
+            if earliest <= change.seen_at <= last:
                 timely.append(change)
             else:
-                where = "before" if change.captured_at < first else "after"
-                error = f"captured_at {change.captured_at} is {where} the window {first} to {last}"
+                where = "before" if change.seen_at < first else "after"
+                error = f"captured_at {change.seen_at} is {where} the window {first} to {last}"
                 dead.append(DeadLetter(change, Reason.OUT_OF_WINDOW, error))
         return timely, dead
 

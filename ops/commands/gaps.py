@@ -86,11 +86,17 @@ class _Line(msgspec.Struct, frozen=True):
             org_id=row.org_id,
             object=row.object,
             record_id=row.record_id,
-            state=row.state if row.error is None else f"{row.state}: {row.error}",
+            state=_state(row),
             fields=", ".join(_told(name, field) for name, field in row.fields.items()),
             after=row.stored_at,
             before=row.captured_at,
         )
+
+
+def _state(row: GapRow) -> str:
+    if row.error is not None:
+        return f"{row.state}: {row.error}"
+    return row.state if row.waits_for is None else f"{row.state}, waits for {row.waits_for}"
 
 
 def _told(name: str, field: GapField) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pipeline.objects import Operation
-from workers.healing.reading import is_reading
+from workers.healing.reading import read_at_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from workers.received import ReceivedChange
-
-# Where a snapshot's capture id tells the time of reading (`Reading.order`), Unix ms in 15 digits.
-_READ_AT: Final = slice(1, 16)
 
 
 class State(NamedTuple):
@@ -40,9 +37,8 @@ class State(NamedTuple):
 
     @property
     def read_at(self) -> int | None:
-        """Return when a snapshot was read, in Unix ms; None for the state after a change."""
-        capture_id = self.order[2]
-        return int(capture_id[_READ_AT]) if is_reading(capture_id) else None
+        """When a snapshot was read, in Unix ms; None for the state after a change."""
+        return read_at_of(self.order[2])
 
 
 class Link(NamedTuple):

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from pipeline.database import Connection
     from workers.received import ReceivedChange
 
-# While a change is parked it may still come; an org that never told of itself parks nothing that
-# anybody could know of.
+# While a change is parked it may still come, and who has missed two hourly heartbeats may have
+# parked some. An org that never told of itself parks nothing that anybody could know of.
 _CLAIM: Final = """
-    SELECT gap.*, coalesce(parked_count > 0 OR overflow_count > 0, false) AS is_parked
+    SELECT gap.*,
+           coalesce(parked_count > 0 OR overflow_count > 0
+                    OR beat_at < clock_timestamp() - interval '2 hours', false) AS is_parked
     FROM gap LEFT JOIN heartbeat USING (org_id)
     WHERE state = 'suspected' AND ($1::bigint IS NULL OR gap_id = $1)
       AND due_at <= clock_timestamp()

@@ -9,6 +9,7 @@ import structlog
 from pipeline.audit import FIRST_ID, LAST_ID
 from pipeline.objects import KEY_PREFIXES, long_id
 from workers.healing.reading import SETTLED_AFTER_MS
+from workers.received import now_ms
 
 if TYPE_CHECKING:
     from pipeline.audit import AuditRange
@@ -100,7 +101,8 @@ async def _compare(connection: Connection, audit_id: int, told: AuditRange) -> i
         last,
         [long_id(record_id) for record_id, _ in told.records],
         [modstamp for _, modstamp in told.records],
-        told.read_at - SETTLED_AFTER_MS,
+        # An org whose clock is ahead takes nothing for gone that has only just come.
+        min(told.read_at, now_ms()) - SETTLED_AFTER_MS,
     )
     return stored_count
 

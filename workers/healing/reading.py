@@ -8,6 +8,7 @@ whatever arrives first; it is the order of `record`: (captured_at, sequence, cap
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
@@ -22,8 +23,9 @@ SETTLED_AFTER_MS: Final = 900_000
 _LAST: Final = 2**31 - 1
 _FIRST: Final = -1
 _SECOND_MS: Final = 1000
-# Comes after whatever a capture's id begins with.
+# Comes after whatever a capture's id begins with; then the time of reading, Unix ms in 15 digits.
 _MARK: Final = "~"
+_MARKED: Final = re.compile(rf"{_MARK}(?P<read_at>\d{{15}})-")
 _MAX_SKEW_MS: Final = 60_000
 
 
@@ -86,18 +88,13 @@ class Reading(NamedTuple):
 
 def is_reading(capture_id: str) -> bool:
     """Tell whether a state's `capture_id` is that of a snapshot."""
-    return capture_id.startswith(_MARK)
+    return read_at_of(capture_id) is not None
 
 
 def read_at_of(capture_id: str) -> int | None:
-    """Return when (Unix ms) the state was read that has this `capture_id`; None if a trigger told.
-
-    Raises:
-        ValueError: it looks like that of a snapshot and is none.
-    """
-    if not is_reading(capture_id):
-        return None
-    return int(capture_id.removeprefix(_MARK).partition("-")[0])
+    """Return when (Unix ms) the state was read that has this `capture_id`; None if it was told."""
+    marked = _MARKED.match(capture_id)
+    return None if marked is None else int(marked["read_at"])
 
 
 def transaction_of(captured_at: int) -> str:

@@ -201,9 +201,7 @@ class Queue:
         aborted = [job for job in self.waiting if job.class_name == class_name]
         self.waiting = [job for job in self.waiting if job not in aborted]
         for job in aborted:
-            row = dict(self._org.store.get("AsyncApexJob", job.job_id) or {})
-            self._org.store.put("AsyncApexJob", job.job_id, {**row, "Status": "Aborted"})
-        self._org.store.commit()
+            self._note(job, Status="Aborted")
         return len(aborted)
 
     def failed(self, name: str, error: ApexThrown | LimitReached) -> None:
@@ -216,6 +214,7 @@ class Queue:
             return
         self.waiting.remove(job)
         self.ran(job.class_name)
+        self._note(job, Status="Processing")
         context = Context.QUEUEABLE if job.future is None else Context.FUTURE
         tx = self._org.begin(user_id=job.user_id, context=context, job=job)
         error: ApexThrown | LimitReached | None = None
@@ -261,9 +260,14 @@ class Queue:
 
     def _note_end(self, job: Job, error: ApexThrown | LimitReached | None) -> None:
         """Say in the job's row how it ended."""
+        if error is None:
+            self._note(job, Status="Completed")
+        else:
+            told = str(error.args[0])[:255]
+            self._note(job, Status="Failed", NumberOfErrors=1, ExtendedStatus=told)
+
+    def _note(self, job: Job, **fields: Value) -> None:
+        """Write into the job's row."""
         row = dict(self._org.store.get("AsyncApexJob", job.job_id) or {})
-        row["Status"] = "Completed" if error is None else "Failed"
-        if error is not None:
-            row |= {"NumberOfErrors": 1, "ExtendedStatus": str(error.args[0])[:255]}
-        self._org.store.put("AsyncApexJob", job.job_id, row)
+        self._org.store.put("AsyncApexJob", job.job_id, {**row, **fields})
         self._org.store.commit()

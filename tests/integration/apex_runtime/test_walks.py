@@ -267,3 +267,44 @@ def test_an_answer_that_no_ingest_gives_ends_nothing_for_good(ingest: PlainInges
     assert not org.failures
     org.advance(minutes=60)
     assert len(ingest.bodies("/heartbeat")) == 2
+
+
+def test_what_is_asked_for_no_more_ends_with_the_page_under_way(ingest: PlainIngest) -> None:
+    org = deployed(ingest)
+    filled(org, "Lead", 2000)
+    filled(org, "Contact", 4500)
+    connect(org)
+    load = ingest.ask("load", "Lead", since=None)
+    audit = ingest.ask("audit", "Contact", after=None)
+
+    def withdraw() -> None:
+        ingest.withdraw(load)
+        ingest.withdraw(audit)
+
+    for _ in range(4):
+        org.fault(Fault())
+    org.fault(Fault(before=withdraw))
+    heartbeat(org)
+    org.advance(minutes=15)
+    # Two pages of each, and one of each that was told.
+    assert len(ingest.bodies("/changes")) + len(ingest.bodies("/audit")) <= 6
+    assert sorted(ingest.acknowledged) == sorted([load, audit])
+    assert not org.queue.waiting
+
+
+def test_the_schedule_starts_no_walk_beside_one_that_runs(ingest: PlainIngest) -> None:
+    org = deployed(ingest)
+    saved = filled(org, "Lead", 1000)
+    connect(org)
+    ingest.ask("load", "Lead", since=None)
+    begun: list[int] = []
+
+    def strike_the_hour() -> None:
+        anonymous(org, "new PenstockHourly().execute(null);")
+        begun.append(len(org.queue.waiting))
+
+    org.fault(Fault())
+    org.fault(Fault(before=strike_the_hour))
+    heartbeat(org)
+    assert begun == [0]
+    assert ids(ingest.snapshots()["Lead"]) == sorted(saved)

@@ -26,6 +26,7 @@ from tests.servers import until
 if TYPE_CHECKING:
     from pipeline.database import Pool
 
+USERS_LOAD = "SELECT request_id FROM request WHERE object = 'User'"
 # Well before memory would be read again by itself.
 TOLD_WITHIN_S = following.REFRESH_S / 3
 
@@ -52,6 +53,7 @@ async def test_memory_follows_what_is_asked_for_and_what_is_withdrawn(
             await until(lambda: asked()[2:] == [("audit", "Task")], TOLD_WITHIN_S)
             await withdraw_loads(connection, ORG_ID, [SObject.USER])
             await until(lambda: ("load", "User") not in asked(), TOLD_WITHIN_S)
+            assert requests.is_withdrawn(await pool.fetchval(USERS_LOAD))
             await withdraw_audit(connection, ORG_ID, audit_id)
             await until(lambda: asked() == [("load", "Lead")], TOLD_WITHIN_S)
             # Another process of ingest was told that it is done.

@@ -20,7 +20,8 @@ from tests.changes import (
     record_ids,
     updated,
 )
-from tests.salesforce import ORG_ID, callout, now_ms
+from tests.salesforce import LEAD_ID, ORG_ID, callout, now_ms
+from tests.snapshots import absence, snapshot
 from workers.processor import Outcome, Processor
 
 if TYPE_CHECKING:
@@ -116,6 +117,18 @@ async def test_what_is_older_than_the_retention_or_ahead_of_the_clock_is_kept_as
     assert {row["captured_at"] for row in rows} == {times[0], times[4], times[5]}
     assert {row["reason"] for row in rows} == {"out_of_window"}
     assert sorted(row["error"].split()[3] for row in rows) == ["after", "before", "before"]
+
+
+async def test_what_says_that_it_was_read_in_the_future_is_kept_as_dead(
+    pool: Pool, processor: Processor
+) -> None:
+    at = now_ms() + 2 * 3_600_000
+    batch = received(snapshot(lead(), read_at=at), absence(LEAD_ID, read_at=at))
+    assert await processor.process(batch) == Outcome(0, 2)
+    assert {letter["reason"] for letter in await pool.fetch("SELECT reason FROM dead_letter")} == {
+        "out_of_window"
+    }
+    assert await processor.process(received(snapshot(lead(), read_at=0))) == Outcome(1, 0)
 
 
 async def test_dead_letters_of_one_capture_and_two_times_are_one(

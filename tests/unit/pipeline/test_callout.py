@@ -96,6 +96,8 @@ def test_whoever_acted_may_be_left_out() -> None:
         ({"capture_id": ""}, "$.capture_id"),
         ({"capture_id": "c" * 65}, "$.capture_id"),
         ({"capture_id": "with space"}, "$.capture_id"),
+        ({"capture_id": "~abc"}, "$.capture_id"),
+        ({"capture_id": "gap:abc"}, "$.capture_id"),
         ({"capture_id": "c\n"}, "$.capture_id"),
         ({"capture_id": "c\x00"}, "$.capture_id"),
         ({"transaction_id": "é"}, "$.transaction_id"),

@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from pipeline.database import Pool
 
 BEAT: Final = """
-    INSERT INTO heartbeat (org_id, heard_at, parked_count, overflow_count)
-    VALUES ($1, now(), $2, $3)
+    INSERT INTO heartbeat (org_id, heard_at, beat_at, parked_count, overflow_count)
+    VALUES ($1, now(), now() - $4::integer * interval '1 hour', $2, $3)
     ON CONFLICT (org_id) DO UPDATE
-    SET parked_count = excluded.parked_count, overflow_count = excluded.overflow_count"""
+    SET parked_count = excluded.parked_count, overflow_count = excluded.overflow_count,
+        beat_at = excluded.beat_at"""
 
 
 async def states(pool: Pool) -> list[str]:
@@ -127,18 +128,18 @@ async def test_of_a_gap_that_was_filled_in_part_the_rest_is_seen(
     assert await fired(pool) == [one.qualified.capture_id]
 
 
-@pytest.mark.parametrize(("parked", "overflow"), [(1, 0), (0, 2)])
-async def test_while_an_org_has_something_parked_its_gaps_wait(
-    pool: Pool, processor: Processor, parked: int, overflow: int
+@pytest.mark.parametrize(("parked", "overflow", "hours_ago"), [(1, 0, 0), (0, 2, 0), (0, 0, 3)])
+async def test_while_an_org_has_something_parked_or_is_silent_its_gaps_wait(
+    pool: Pool, processor: Processor, parked: int, overflow: int, hours_ago: int
 ) -> None:
     await lose(pool, processor)
-    await pool.execute(BEAT, ORG_ID, parked, overflow)
+    await pool.execute(BEAT, ORG_ID, parked, overflow, hours_ago)
     await come_due(pool)
     await confirm(pool)
     assert await states(pool) == ["suspected"]
     due_in = await pool.fetchval("SELECT extract(epoch FROM due_at - now())::integer FROM gap")
     assert 3500 < due_in <= 3600
-    await pool.execute(BEAT, ORG_ID, 0, 0)
+    await pool.execute(BEAT, ORG_ID, 0, 0, 0)
     await come_due(pool)
     await confirm(pool)
     assert await states(pool) == ["confirmed"]

@@ -20,7 +20,7 @@ from tests.integration.workers.healing.org import (
     store,
     told,
 )
-from tests.salesforce import ORG_ID
+from tests.salesforce import ORG_ID, now_ms
 from tests.snapshots import SETTLED_AFTER_MS
 from workers.healing.comparison import Comparison
 
@@ -166,3 +166,13 @@ async def test_what_was_on_its_way_when_the_org_had_sent_all_is_compared(
     await acknowledge(pool, request_id)
     await comparison.compare(told(request_id, ids))
     assert await findings(pool) == {ids[0]: "missing"}
+
+
+async def test_an_org_whose_clock_is_ahead_loses_nothing_that_has_just_come(
+    pool: Pool, comparison: Comparison
+) -> None:
+    (recent,) = leads(1)
+    await store(pool, [recent], at=now_ms() - 60_000)
+    _, (request_id,) = await begin(pool)
+    await comparison.compare(told(request_id, [], read_at=now_ms() + 24 * HOUR_MS))
+    assert await findings(pool) == {}

@@ -9,8 +9,8 @@ from msgspec import Raw
 from pipeline.objects import SObject
 from pipeline.requests import Cause, ask_for_loads
 from tests.changes import OTHER_ORG_ID, add_org, received
-from tests.integration.workers.healing.org import leads
-from tests.salesforce import ORG_ID
+from tests.integration.workers.healing.org import AT, HOUR_MS, begin, leads, store
+from tests.salesforce import ORG_ID, now_ms
 from tests.snapshots import absence, snapshot
 
 if TYPE_CHECKING:
@@ -89,3 +89,31 @@ async def test_a_bad_record_is_not_counted_and_holds_up_no_other(
     )
     assert outcome == (2, 1)
     assert await progress(pool) == (ids[2], None, 2)
+
+
+async def test_an_answer_heals_what_it_leaves_right_and_nothing_that_a_newer_state_outdoes(
+    pool: Pool, processor: Processor
+) -> None:
+    await add_org(pool)
+    gone, edited = leads(2)
+    read_at = now_ms() - HOUR_MS
+    await store(pool, [gone])
+    # Its edit was told; that it was deleted right after, and before the reading, was not.
+    await store(pool, [edited], at=read_at - 1000)
+    audit_id, _ = await begin(pool, SObject.LEAD)
+    await pool.execute(
+        """
+        WITH asked AS (
+            INSERT INTO request (org_id, kind, object, audit_id, cause, record_ids)
+            VALUES ($1, 'resend', 'Lead', $2, 'audit', $3) RETURNING request_id)
+        INSERT INTO audit_finding (audit_id, record_id, object, kind, stored_at, request_id)
+        SELECT $2, unnest($3::text[]), 'Lead', 'extra', $4, request_id FROM asked""",
+        ORG_ID,
+        audit_id,
+        [gone, edited],
+        AT,
+    )
+    request_id = await pool.fetchval("SELECT request_id FROM request WHERE kind = 'resend'")
+    await processor.process(received(absence(gone, edited, request_id=request_id, read_at=read_at)))
+    rows = await pool.fetch("SELECT record_id FROM audit_finding WHERE healed_at IS NOT NULL")
+    assert [row["record_id"] for row in rows] == [gone]

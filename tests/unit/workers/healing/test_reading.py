@@ -17,7 +17,7 @@ from pipeline.objects import Operation, SObject
 from tests.changes import received
 from tests.salesforce import LEAD_ID, ORG_ID, callout
 from tests.snapshots import datetime_of
-from workers.healing.reading import SETTLED_AFTER_MS, Reading, is_reading
+from workers.healing.reading import SETTLED_AFTER_MS, Reading, is_reading, read_at_of
 
 SECOND_MS: Final = 1000
 # A whole second.
@@ -107,6 +107,12 @@ def test_readings_and_changes_have_one_order(
         assert one < third or not (one < other < third)
     assert all(is_reading(one.order[2]) for one in read)
     assert not any(is_reading(capture_id) for *_, capture_id in captured)
+
+
+@pytest.mark.parametrize("capture_id", ["~", "~abc", "~1", "~12345678901234-x", "~000000000000001"])
+def test_a_captures_id_that_only_looks_like_a_readings_is_none(capture_id: str) -> None:
+    assert read_at_of(capture_id) is None
+    assert read_at_of("~000000000000123-c") == 123
 
 
 @pytest.mark.parametrize(
