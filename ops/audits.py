@@ -15,6 +15,8 @@ from pipeline.requests import (
     AuditOpenError,
     StartedBy,
     begin_audit,
+    in_load_order,
+    loading,
     withdraw_audit,
 )
 
@@ -59,10 +61,19 @@ class Schedule(msgspec.Struct, frozen=True):
 async def start(connection: Connection, org_id: str, objects: Collection[SObject]) -> Audit:
     """Begin to compare objects, by default all that the org sends.
 
+    What is still being loaded is left out, unless it is asked for.
+
     Raises:
-        OpsError: one is under way.
+        OpsError: one is under way, or what is asked for is being loaded.
     """
-    wanted = objects or await loads.synced(connection, org_id)
+    incomplete = await loading(connection, org_id)
+    wanted = set(objects) or set(await loads.synced(connection, org_id)) - incomplete
+    if not wanted or wanted & incomplete:
+        what = ", ".join(in_load_order(wanted & incomplete or incomplete))
+        raise OpsError(
+            f"{what} of org {org_id} is still being loaded, and what has not come yet would be"
+            f" asked for twice: `penstock org loads {org_id}`"
+        )
     try:
         await begin_audit(connection, org_id, wanted, StartedBy.COMMAND)
     except AuditOpenError:

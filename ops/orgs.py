@@ -52,7 +52,9 @@ _LIST: Final = """
            heard_at, beat_at, api_version, clock_skew_ms, parked_count, overflow_count,
            async_used_count, async_limit_count,
            heartbeat.conditions_version AS told_conditions_version,
-           every_days AS audit_every_days, next_at AS next_audit_at
+           every_days AS audit_every_days, next_at AS next_audit_at,
+           (SELECT audit.state FROM audit
+            WHERE audit.org_id = org.org_id AND audit.state <> 'done') AS open_audit
     FROM org LEFT JOIN heartbeat USING (org_id) LEFT JOIN audit_schedule USING (org_id)
     WHERE $1::text IS NULL OR org_id = $1
     ORDER BY org_id"""
@@ -132,6 +134,7 @@ class OrgState(msgspec.Struct, frozen=True):
     heartbeat: Heartbeat | None
     audit_every_days: int | None
     next_audit_at: str | None
+    open_audit: str | None
 
 
 async def add(

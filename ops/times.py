@@ -49,5 +49,9 @@ def span(seconds: float) -> str:
 
 def ago(moment: str) -> str:
     """Return how long ago a time in RFC 3339 was, for people: `12 min ago`."""
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
-    return f"{span(seconds)} ago"
+    return f"{span(age_s(moment))} ago"
+
+
+def age_s(moment: str) -> float:
+    """Return how many seconds ago a time in RFC 3339 was."""
+    return (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()

@@ -60,6 +60,11 @@ sweep_rows = Counter(
 gaps = Counter(
     "penstock_gaps", "Gaps in records' changes: suspected, and what became of them.", ["state"]
 )
+audits_open = Gauge(
+    "penstock_audits_open",
+    "Audits that are under way, or stopped until an operator looks.",
+    ["state"],
+)
 enrollments_held = Counter(
     "penstock_enrollments_held", "Enrolments held because their rule was beyond its ceiling."
 )

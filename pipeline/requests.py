@@ -77,6 +77,10 @@ _BEGIN_AUDIT: Final = """
     INSERT INTO audit (org_id, started_by) VALUES ($1, $2)
     ON CONFLICT (org_id) WHERE state <> 'done' DO NOTHING
     RETURNING audit_id"""
+# Audits of before are over, whether the org has said so or not.
+_WITHDRAW_WALKS: Final = """
+    UPDATE request SET state = 'withdrawn', settled_at = clock_timestamp()
+    WHERE org_id = $1 AND kind = 'audit' AND state = 'open'"""
 _BEGIN_OBJECTS: Final = """
     INSERT INTO audit_object (audit_id, object) SELECT $1, unnest($2::text[])"""
 _ASK_FOR_AUDIT: Final = """
@@ -128,6 +132,12 @@ async def withdraw_loads(
     return in_load_order(SObject(row["object"]) for row in rows)
 
 
+async def loading(connection: Connection, org_id: str) -> set[SObject]:
+    """Return the objects whose load is not done: an audit would ask for all that it brings."""
+    found = await connection.fetch(_OPEN_LOADS, org_id, list(SObject))
+    return {SObject(row["object"]) for row in found}
+
+
 async def begin_audit(
     connection: Connection, org_id: str, objects: Iterable[SObject], started_by: StartedBy
 ) -> int:
@@ -142,6 +152,7 @@ async def begin_audit(
         audit_id: int | None = await connection.fetchval(_BEGIN_AUDIT, org_id, started_by)
         if audit_id is None:
             raise AuditOpenError(org_id)
+        await connection.execute(_WITHDRAW_WALKS, org_id)
         await connection.execute(_BEGIN_OBJECTS, audit_id, wanted)
         await connection.execute(_ASK_FOR_AUDIT, org_id, audit_id, wanted)
     return audit_id

@@ -1,4 +1,4 @@
-"""The worker process: wiring, consuming, sweeping, keeping partitions ahead, draining."""
+"""The worker process: wiring, consuming, sweeping, upkeep of the tables, draining."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.database import ensure_partitions, open_pool
 from pipeline.errors import Kind, classify
 from pipeline.lifecycle import finish_within, run_until_stopped, wait_or_stop
 from workers.consume import Consumer
+from workers.healing.upkeep import clear
 from workers.lookups.sweep import Sweep
 from workers.processor import Processor
 from workers.received import now_ms
@@ -55,11 +56,11 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
                 settings.broker.url, name, stop, lambda c: consumer.session(c, stop)
             )
 
-        async def partitions(stop: asyncio.Event) -> None:
-            await keep_partitions_ahead(pool, settings.database.retention_days, stop)
+        async def kept_up(stop: asyncio.Event) -> None:
+            await keep_up(pool, settings.database.retention_days, stop)
 
         async def upkeep(stop: asyncio.Event) -> None:
-            await finish_within(partitions, stop, worker.drain_s)
+            await finish_within(kept_up, stop, worker.drain_s)
 
         async def swept(stop: asyncio.Event) -> None:
             await finish_within(sweep.run, stop, worker.drain_s)
@@ -69,13 +70,14 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
     log.info("drained")
 
 
-async def keep_partitions_ahead(pool: Pool, retention_days: int, stop: asyncio.Event) -> None:
-    """Make the history's partitions two weeks ahead, every hour until `stop`."""
+async def keep_up(pool: Pool, retention_days: int, stop: asyncio.Event) -> None:
+    """Make the history's partitions two weeks ahead and clear away, every hour until `stop`."""
     pause_s = 0.0
     while not await wait_or_stop(stop, pause_s):
         try:
             async with pool.acquire() as connection, connection.transaction():
                 await ensure_partitions(connection, retention_days=retention_days, now_ms=now_ms())
+            await clear(pool, retention_days=retention_days)
             pause_s = _UPKEEP_S
         except Exception as error:
             if classify(error) is not Kind.TRANSIENT:

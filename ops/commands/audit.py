@@ -119,7 +119,7 @@ def show(runtime: Runtime, org_id: str | None, *, earlier: bool, json: bool) -> 
         for line in tail_lines(one):
             click.echo(printable(line))
         click.echo()
-    click.echo(schedule_line(schedule))
+    click.echo(schedule_line(schedule, found[0] if found else None))
 
 
 @audit.command()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import msgspec
 
 from ops.audit_report import AuditState, ObjectState
 from ops.commands.lines import times
-from ops.times import ago
+from ops.times import age_s, ago, span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ops.audit_report import Audit, AuditedObject, Example
     from ops.audits import Schedule
+
+
+# Two hourly heartbeats, in whose answers it is asked for.
+_SILENT_S: Final = 7200.0
 
 
 class ObjectLine(msgspec.Struct, frozen=True):
@@ -62,7 +66,9 @@ def tail_lines(audit: Audit) -> Iterator[str]:
             yield f"{one.object}, for example:"
             yield from (f"  {_example(example)}" for example in one.examples)
     match audit.state:
-        case AuditState.RUNNING | AuditState.CANCELLED:
+        case AuditState.RUNNING:
+            yield from _silence_lines(audit)
+        case AuditState.CANCELLED:
             return
         case AuditState.STOPPED:
             for one in audit.objects:
@@ -80,12 +86,30 @@ def tail_lines(audit: Audit) -> Iterator[str]:
             assert_never(audit.state)
 
 
-def schedule_line(schedule: Schedule) -> str:
-    """Return how often an org is audited."""
+def schedule_line(schedule: Schedule, newest: Audit | None = None) -> str:
+    """Return how often an org is audited, and what the next one waits for."""
     if schedule.every_days is None:
         return f"org {schedule.org_id} is not audited by itself"
     days = times(schedule.every_days, "day")
-    return f"org {schedule.org_id} is audited every {days}, next at {schedule.next_at}"
+    line = f"org {schedule.org_id} is audited every {days}, next at {schedule.next_at}"
+    if newest is None or newest.state not in {AuditState.RUNNING, AuditState.STOPPED}:
+        return line
+    return f"{line}, unless audit {newest.id} is still {newest.state} then"
+
+
+def _silence_lines(audit: Audit) -> Iterator[str]:
+    """Say of an audit that nothing was heard of for long, where it has not compared all."""
+    if all(one.state is not ObjectState.COMPARING for one in audit.objects):
+        return
+    heard_at = max((one.heard_at or "" for one in audit.objects), default="") or audit.started_at
+    if age_s(heard_at) > _SILENT_S:
+        yield ""
+        yield (
+            f"Nothing of it was heard for {span(age_s(heard_at))}: `penstock org show"
+            f" {audit.org_id}` says when the org was. In Salesforce, as anonymous Apex,"
+        )
+        yield "    Penstock.heartbeat();"
+        yield "has it go on at once."
 
 
 def _stopped_lines(org_id: str, one: AuditedObject) -> Iterator[str]:

@@ -75,6 +75,8 @@ def _facts(org: OrgState) -> Iterator[tuple[str, str]]:
         yield "described", ", ".join(org.described)
     if org.audit_every_days is not None:
         yield "audited", f"every {times(org.audit_every_days, 'day')}, next at {org.next_audit_at}"
+    if org.open_audit is not None:
+        yield "audit", f"{org.open_audit}: `penstock audit show {org.org_id}`"
     yield "heard of", "never" if org.heard_at is None else f"{ago(org.heard_at)}, {org.heard_at}"
     if org.heartbeat is None:
         yield "heartbeat", "none yet"

@@ -53,7 +53,8 @@ _FAIL: Final = """
     UPDATE gap SET attempts = attempts + 1, error = $2,
         due_at = clock_timestamp() + interval '1 minute',
         state = CASE WHEN attempts + 1 >= $3 THEN 'failed' ELSE state END,
-        settled_at = CASE WHEN attempts + 1 >= $3 THEN clock_timestamp() END
+        settled_at = CASE WHEN attempts + 1 >= $3 THEN clock_timestamp() END,
+        stored = CASE WHEN attempts + 1 < $3 THEN stored END
     WHERE gap_id = $1 AND state = 'suspected'
     RETURNING state = 'failed'"""
 

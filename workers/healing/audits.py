@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
 import msgspec
 import structlog
 
+from pipeline import metrics
 from pipeline.objects import SObject
-from pipeline.requests import AuditOpenError, StartedBy, begin_audit
+from pipeline.requests import AuditOpenError, StartedBy, begin_audit, loading
 
 if TYPE_CHECKING:
-    import asyncpg
-
     from pipeline.database import Connection, Pool
 
 log = structlog.get_logger()
@@ -34,6 +34,8 @@ _CLAIM_SCHEDULES: Final = """
 _MOVE_SCHEDULE: Final = """
     UPDATE audit_schedule SET next_at = now() + make_interval(days => every_days)
     WHERE org_id = $1"""
+_POSTPONE_SCHEDULE: Final = """
+    UPDATE audit_schedule SET next_at = now() + interval '1 hour' WHERE org_id = $1"""
 _CLAIM_AUDITS: Final = """
     SELECT audit_id, org_id FROM audit WHERE state <> 'done'
     ORDER BY audit_id FOR NO KEY UPDATE SKIP LOCKED"""
@@ -54,13 +56,19 @@ _READ_OBJECTS: Final = """
               AND kind = 'extra') AS extra_count
     FROM audit_object WHERE audit_id = $1 AND state <> 'done' ORDER BY object FOR NO KEY UPDATE"""
 _SET_OBJECT: Final = "UPDATE audit_object SET state = $3 WHERE audit_id = $1 AND object = $2"
-# What came of itself meanwhile is not asked for.
+# All its ranges are there: the org, which has yet to say so, is asked for them no more.
+_SETTLE_WALK: Final = """
+    UPDATE request SET state = 'done', settled_at = clock_timestamp()
+    WHERE audit_id = $1 AND object = $2 AND kind = 'audit' AND state = 'open'"""
+# What came of itself meanwhile is not asked for. Looked at are those that would be asked for next.
 _HEAL_CAUGHT_UP: Final = """
+    WITH next AS (
+        SELECT record_id FROM audit_finding
+        WHERE audit_id = $1 AND object = $2 AND request_id IS NULL AND healed_at IS NULL
+        ORDER BY record_id LIMIT $4)
     UPDATE audit_finding SET healed_at = clock_timestamp()
-    FROM record
-    WHERE audit_finding.audit_id = $1 AND audit_finding.object = $2
-      AND request_id IS NULL AND healed_at IS NULL
-      AND (record.org_id, record.record_id) = ($3, audit_finding.record_id)
+    FROM next JOIN record ON (record.org_id, record.record_id) = ($3, next.record_id)
+    WHERE audit_finding.audit_id = $1 AND audit_finding.record_id = next.record_id
       AND CASE audit_finding.kind
               WHEN 'extra' THEN record.deleted OR record.captured_at > audit_finding.stored_at
               ELSE record.captured_at >= modstamp
@@ -88,6 +96,8 @@ _IS_HEALED: Final = """
         WHERE audit_finding.audit_id = $1 AND audit_finding.object = $2 AND healed_at IS NULL
           AND (request.state IS NULL OR request.state = 'open'
                OR request.settled_at > now() - make_interval(secs => $3)))"""
+_COUNT_AUDITS: Final = """
+    SELECT state, count(*) FROM audit WHERE state <> 'done' GROUP BY state"""
 _SETTLE: Final = """
     UPDATE audit
     SET state = told.state,
@@ -109,35 +119,56 @@ class Audits:
     async def page(self) -> bool:
         """Do what can be done now; tell whether there is more at once, which there never is."""
         async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                for row in await connection.fetch(_CLAIM_SCHEDULES, _SCHEDULES_PER_PAGE):
-                    await _begin(connection, row)
-            async with connection.transaction():
-                for row in await connection.fetch(_CLAIM_AUDITS):
-                    await _go_on(connection, row["audit_id"], row["org_id"])
+            try:
+                async with connection.transaction():
+                    for row in await connection.fetch(_CLAIM_SCHEDULES, _SCHEDULES_PER_PAGE):
+                        await _begin(connection, row)
+            finally:
+                async with connection.transaction():
+                    for row in await connection.fetch(_CLAIM_AUDITS):
+                        await _go_on(connection, row["audit_id"], row["org_id"])
+            rows = await connection.fetch(_COUNT_AUDITS)
+        counts = {row["state"]: row["count"] for row in rows}
+        for state in ("running", "stopped"):
+            metrics.audits_open.labels(state).set(counts.get(state, 0))
         return False
 
 
 async def _begin(connection: Connection, row: asyncpg.Record) -> None:
-    synced = _synced(row["conditions"])
+    """Begin an audit that is due. What fails for one org is told, and holds up no other."""
+    org_id = row["org_id"]
+    synced = set(_synced(row["conditions"])) - await loading(connection, org_id)
+    if not synced:
+        log.info("audit_postponed", org_id=org_id, reason="its objects are being loaded")
+        await connection.execute(_POSTPONE_SCHEDULE, org_id)
+        return
     try:
         async with connection.transaction():
-            audit_id = await begin_audit(connection, row["org_id"], synced, StartedBy.SCHEDULE)
+            audit_id = await begin_audit(connection, org_id, synced, StartedBy.SCHEDULE)
     except AuditOpenError:
         # The one that is under way will do.
-        log.warning("audit_still_open", org_id=row["org_id"])
+        log.warning("audit_still_open", org_id=org_id)
+    except asyncpg.PostgresError as error:
+        log.warning("audit_not_begun", org_id=org_id, exc_info=error)
+        await connection.execute(_POSTPONE_SCHEDULE, org_id)
+        return
     else:
-        log.info("audit_began", org_id=row["org_id"], audit_id=audit_id)
-    await connection.execute(_MOVE_SCHEDULE, row["org_id"])
+        log.info("audit_began", org_id=org_id, audit_id=audit_id)
+    await connection.execute(_MOVE_SCHEDULE, org_id)
 
 
 async def _go_on(connection: Connection, audit_id: int, org_id: str) -> None:
     for row in await connection.fetch(_READ_OBJECTS, audit_id):
         sobject = SObject(row["object"])
         state = _next_state(row)
-        if state != "stopped":
-            await connection.execute(_HEAL_CAUGHT_UP, audit_id, sobject, org_id)
-            await _ask(connection, audit_id, org_id, sobject, absent_too=state == "healing")
+        if state != "comparing":
+            await connection.execute(_SETTLE_WALK, audit_id, sobject)
+        room = _MAX_OPEN_RESENDS - await connection.fetchval(_COUNT_OPEN, org_id)
+        if state != "stopped" and room > 0:
+            next_count = room * _IDS_PER_REQUEST
+            await connection.execute(_HEAL_CAUGHT_UP, audit_id, sobject, org_id, next_count)
+            absent_too = state == "healing"
+            await _ask(connection, audit_id, org_id, sobject, absent_too=absent_too, room=room)
         if state == "healing" and await connection.fetchval(
             _IS_HEALED, audit_id, sobject, _GIVE_UP_S
         ):
@@ -162,10 +193,15 @@ def _next_state(row: asyncpg.Record) -> str:
             return "healing"
 
 
-async def _ask(
-    connection: Connection, audit_id: int, org_id: str, sobject: SObject, *, absent_too: bool
+async def _ask(  # noqa: PLR0913  what is asked of whom
+    connection: Connection,
+    audit_id: int,
+    org_id: str,
+    sobject: SObject,
+    *,
+    absent_too: bool,
+    room: int,
 ) -> None:
-    room = _MAX_OPEN_RESENDS - await connection.fetchval(_COUNT_OPEN, org_id)
     for _ in range(room):
         if not await connection.fetch(
             _ASK, audit_id, sobject, org_id, absent_too, _IDS_PER_REQUEST

@@ -89,7 +89,6 @@ async def test_about_as_many_records_are_expected_as_there_were_last_time(
     assert [one.expected_count for one in first.objects] == [70]
     await connection.execute("UPDATE audit_object SET compared_count = 90, state = 'done'")
     await connection.execute("UPDATE audit SET state = 'done'")
-    await connection.execute("UPDATE request SET state = 'done' WHERE kind = 'audit'")
     second = await audits.start(connection, ORG_ID, [LEAD, TASK])
     assert [one.expected_count for one in second.objects] == [90, None]
     listed = await audit_report.listing(connection, ORG_ID, limit=20)
@@ -126,7 +125,7 @@ async def test_a_stopped_audit_goes_on_with_the_objects_that_are_allowed(
 async def test_a_cancelled_audit_asks_for_nothing_more_and_makes_room(
     connection: Connection,
 ) -> None:
-    await loads.start(connection, ORG_ID, [LEAD], None)
+    await loads.start(connection, ORG_ID, [TASK], None)
     audit = await audits.start(connection, ORG_ID, [LEAD])
     assert await audits.cancel(connection, ORG_ID) == audit.id
     assert (await newest(connection)).state is AuditState.CANCELLED
@@ -135,6 +134,15 @@ async def test_a_cancelled_audit_asks_for_nothing_more_and_makes_room(
     with pytest.raises(OpsError, match="no audit of"):
         await audits.cancel(connection, ORG_ID)
     assert (await audits.start(connection, ORG_ID, [LEAD])).id > audit.id
+
+
+async def test_what_is_still_being_loaded_is_not_audited(connection: Connection) -> None:
+    await loads.start(connection, ORG_ID, [LEAD], None)
+    with pytest.raises(OpsError, match=f"^Lead of .* still being loaded.*loads {ORG_ID}"):
+        await audits.start(connection, ORG_ID, [LEAD, TASK])
+    begun = await audits.start(connection, ORG_ID, [])
+    assert LEAD not in {one.object for one in begun.objects}
+    assert len(begun.objects) == len(SObject) - 1
 
 
 async def test_an_org_is_audited_every_so_many_days_or_not_by_itself(

@@ -197,7 +197,15 @@ def test_an_audit_is_started_shown_allowed_cancelled_and_scheduled(
     assert states == ["running", "cancelled"]
 
     assert "is audited every 7 days, next at" in call("audit", "schedule", ORG_ID, "7d").stdout
-    assert "is audited every 7 days" in call("audit", "show").stdout
+    shown = call("audit", "show").stdout
+    assert "is audited every 7 days, next at" in shown
+    assert f"unless audit {newest['id']} is still running then" in shown
+    assert "Nothing of it was heard" not in shown
+    execute("UPDATE audit SET started_at = now() - interval '3 hours'")
+    shown = call("audit", "show").stdout
+    assert f"Nothing of it was heard for 3 h: `penstock org show {ORG_ID}`" in shown
+    assert "    Penstock.heartbeat();" in shown
+    assert f"running: `penstock audit show {ORG_ID}`" in call("org", "show", ORG_ID).stdout
     off = json.loads(call("audit", "schedule", ORG_ID, "off", "--json").stdout)
     assert off == {"org_id": ORG_ID, "every_days": None, "next_at": None}
     call("audit", "nonsense", exit_code=2)

@@ -9,7 +9,7 @@ from pipeline.database import window
 from tests.changes import inserted, lead, received
 from tests.salesforce import now_ms
 from workers.processor import Outcome, Processor
-from workers.service import keep_partitions_ahead
+from workers.service import keep_up
 
 if TYPE_CHECKING:
     from pipeline.database import Pool
@@ -20,7 +20,7 @@ PARTITIONS = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'change'::regcl
 async def test_a_longer_retention_gets_its_partitions_while_workers_start(pool: Pool) -> None:
     before = await pool.fetchval(PARTITIONS)
     stop = asyncio.Event()
-    upkeep = [asyncio.create_task(keep_partitions_ahead(pool, 400, stop)) for _ in range(3)]
+    upkeep = [asyncio.create_task(keep_up(pool, 400, stop)) for _ in range(3)]
     async with asyncio.timeout(20):
         while await pool.fetchval(PARTITIONS) < before + (400 - 90) // 7:
             pass

@@ -9,7 +9,8 @@ import pytest
 
 from ops import audits as operator
 from pipeline.objects import SObject
-from tests.changes import add_org, inserted, lead, received
+from pipeline.requests import Cause, ask_for_loads, withdraw_loads
+from tests.changes import OTHER_ORG_ID, add_org, inserted, lead, received
 from tests.integration.workers.healing.org import (
     AT,
     HOUR_MS,
@@ -274,3 +275,44 @@ async def test_sweeps_at_once_begin_one_audit_and_ask_once(
     await audits.page()
     assert (await states(pool))[1]["Lead"] == "done"
     assert await healed(pool) == ids
+
+
+async def test_an_audit_may_begin_before_the_org_has_said_that_the_last_one_is_done(
+    pool: Pool, audits: Audits
+) -> None:
+    _, (request_id,) = await begin(pool)
+    await Comparison(pool).compare(told(request_id, []))
+    await audits.page()
+    assert (await states(pool))[0] == "done"
+    assert await pool.fetchval("SELECT state FROM request") == "done"
+    # One whose sweep never came.
+    await pool.execute("UPDATE request SET state = 'open'")
+    await begin(pool)
+    rows = await pool.fetch("SELECT state FROM request ORDER BY request_id")
+    assert [row["state"] for row in rows] == ["withdrawn", "open"]
+
+
+async def test_an_org_whose_schedule_fails_holds_up_no_other(pool: Pool, audits: Audits) -> None:
+    await add_org(pool, OTHER_ORG_ID)
+    await pool.execute(
+        "INSERT INTO audit_schedule SELECT org_id, 7, now() - interval '1 minute' FROM org"
+    )
+    await pool.execute(f"ALTER TABLE audit ADD CHECK (org_id <> '{OTHER_ORG_ID}')")
+    await audits.page()
+    rows = await pool.fetch("SELECT org_id FROM audit")
+    assert [row["org_id"] for row in rows] == [ORG_ID]
+    in_hours = "SELECT round(extract(epoch FROM next_at - now()) / 3600) FROM audit_schedule"
+    assert await pool.fetchval(f"{in_hours} WHERE org_id = $1", ORG_ID) == 7 * 24
+    assert await pool.fetchval(f"{in_hours} WHERE org_id = $1", OTHER_ORG_ID) == 1
+
+
+async def test_what_is_being_loaded_is_audited_later(pool: Pool, audits: Audits) -> None:
+    async with pool.acquire() as connection:
+        await ask_for_loads(connection, ORG_ID, list(SObject), Cause.COMMAND)
+        await pool.execute("INSERT INTO audit_schedule SELECT org_id, 7, now() FROM org")
+        await audits.page()
+        assert await pool.fetchval("SELECT count(*) FROM audit") == 0
+        await withdraw_loads(connection, ORG_ID, [SObject.TASK])
+    await pool.execute("UPDATE audit_schedule SET next_at = now()")
+    await audits.page()
+    assert (await states(pool))[1] == {"Task": "comparing"}
