@@ -71,7 +71,7 @@ async def start(connection: Connection, org_id: str, objects: Collection[SObject
     if not wanted or wanted & incomplete:
         what = ", ".join(in_load_order(wanted & incomplete or incomplete))
         raise OpsError(
-            f"{what} of org {org_id} is still being loaded, and what has not come yet would be"
+            f"{what} of org {org_id}: still being loaded, and what has not come yet would be"
             f" asked for twice: `penstock org loads {org_id}`"
         )
     try:

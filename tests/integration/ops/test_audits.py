@@ -138,7 +138,7 @@ async def test_a_cancelled_audit_asks_for_nothing_more_and_makes_room(
 
 async def test_what_is_still_being_loaded_is_not_audited(connection: Connection) -> None:
     await loads.start(connection, ORG_ID, [LEAD], None)
-    with pytest.raises(OpsError, match=f"^Lead of .* still being loaded.*loads {ORG_ID}"):
+    with pytest.raises(OpsError, match=f"^Lead of .*: still being loaded.*loads {ORG_ID}"):
         await audits.start(connection, ORG_ID, [LEAD, TASK])
     begun = await audits.start(connection, ORG_ID, [])
     assert LEAD not in {one.object for one in begun.objects}
