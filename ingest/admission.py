@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ingest.problems import too_many, unavailable
 from pipeline import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 
 class OrgRates:
@@ -42,14 +41,9 @@ class InFlight:
         self._max_bytes = max_bytes
         self.held_bytes = 0
 
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[Hold]:
-        """Yield a counter for one request; what it counted is given back at the end."""
-        held = Hold(self)
-        try:
-            yield held
-        finally:
-            self.count(-held.size_bytes)
+    def hold(self) -> Hold:
+        """Return a counter for one request; what it counted is given back at the block's end."""
+        return Hold(self)
 
     def count(self, size_bytes: int) -> None:
         """Add to the total.
@@ -69,6 +63,12 @@ class Hold:
     def __init__(self, in_flight: InFlight) -> None:
         self._in_flight = in_flight
         self.size_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._in_flight.count(-self.size_bytes)
 
     def add(self, size_bytes: int) -> None:
         """Count `size_bytes` more of this request's body."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_JSON: Final = {"Content-Type": "application/json"}
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -56,7 +57,8 @@ class ChangesHandler:
         started = time.monotonic()
         received_at = time.time_ns() // 1_000_000
         callout_id = request.headers.get("webhook-id", "")
-        async with self._intake.admit(request) as (org, body):
+        with self._intake.hold() as held:
+            org, body = await self._intake.admit(request, held)
             # Masked first: the parser refuses half a surrogate pair, the contract does not.
             text = json_text.mask(body)
             told = checked(callout.check, text)
@@ -95,5 +97,5 @@ def accepted(answer: Accepted) -> web.Response:
     return web.Response(
         status=http.HTTPStatus.ACCEPTED,
         body=_encoder.encode(answer),
-        content_type="application/json",
+        headers=_JSON,
     )

@@ -64,8 +64,11 @@ class _Lane:
 class Grouper:
     """Publishes items in groups, one lane a routing key (a closed set of 42)."""
 
-    def __init__(self, publish: Callable[[Sequence[Item], str], Awaitable[None]]) -> None:
+    def __init__(
+        self, publish: Callable[[Sequence[Item], str], Awaitable[None]], timeout_s: float
+    ) -> None:
         self._publish = publish
+        self._timeout_s = timeout_s
         self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
         self._publishing: set[asyncio.Task[None]] = set()
 
@@ -73,7 +76,7 @@ class Grouper:
         """Return once the broker has confirmed every item.
 
         Raises:
-            BrokerUnavailable: at least one was not; others may be stored.
+            BrokerUnavailable: at least one was not, within `timeout_s`; others may be stored.
         """
         lane = self._lanes[routing_key]
         loop = asyncio.get_running_loop()
@@ -83,12 +86,15 @@ class Grouper:
             confirmations.append(waiting.confirmed)
             lane.append(waiting)
         self._fill(lane, routing_key)
+        # A fifth of the price of `asyncio.timeout`, paid for each callout.
+        expiry = loop.call_later(self._timeout_s, _expire, confirmations)
         try:
             if len(confirmations) == 1:
                 await confirmations[0]
             else:
                 await asyncio.gather(*confirmations)
         finally:
+            expiry.cancel()
             # After the first failure nobody waits for the others: they need not be published.
             for confirmed in confirmations:
                 confirmed.cancel()
@@ -121,3 +127,9 @@ class Grouper:
                     waiting.confirmed.set_exception(error)
             lane.in_flight_count -= 1
             self._fill(lane, routing_key)
+
+
+def _expire(confirmations: Sequence[asyncio.Future[None]]) -> None:
+    for confirmed in confirmations:
+        if not confirmed.done():
+            confirmed.set_exception(BrokerUnavailable("RabbitMQ did not confirm in time"))

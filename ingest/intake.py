@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from ingest.body import read_body
@@ -13,12 +11,12 @@ from pipeline.errors import BrokerUnavailable
 from pipeline.objects import long_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeVar
 
     from aiohttp import web
 
-    from ingest.admission import InFlight, OrgRates
+    from ingest.admission import Hold, InFlight, OrgRates
     from ingest.door import Door
     from ingest.grouping import Grouper
     from ingest.registry import Org
@@ -56,11 +54,12 @@ class Intake:
         self._publisher = publisher
         self._grouper = grouper
 
-    @contextlib.asynccontextmanager
-    async def admit(
-        self, request: web.Request, *, to_publish: bool = True
-    ) -> AsyncIterator[Admitted]:
-        """Yield the request's body, which counts as held for as long as it is worked on.
+    def hold(self) -> Hold:
+        """Count what a request holds, for as long as it is worked on."""
+        return self._in_flight.hold()
+
+    async def admit(self, request: web.Request, held: Hold, *, to_publish: bool = True) -> Admitted:
+        """Return a request's org and body.
 
         `to_publish`: it is refused before it is read while there is no broker.
 
@@ -70,17 +69,16 @@ class Intake:
         org = self._door.connected_org(request)
         if to_publish and not self._publisher.connected:
             raise unavailable("not connected to RabbitMQ")
-        with self._in_flight.hold() as held:
-            body = await read_body(
-                request,
-                max_bytes=self._settings.max_body_bytes,
-                timeout_s=self._settings.body_timeout_s,
-                held=held,
-            )
-            self._door.verify(request, org, body)
-            # Only what is proven to come from the org counts against its rate.
-            self._rates.admit(org.org_id)
-            yield Admitted(org, body)
+        body = await read_body(
+            request,
+            max_bytes=self._settings.max_body_bytes,
+            timeout_s=self._settings.body_timeout_s,
+            held=held,
+        )
+        self._door.verify(request, org, body)
+        # Only what is proven to come from the org counts against its rate.
+        self._rates.admit(org.org_id)
+        return Admitted(org, body)
 
     async def publish(self, items: Sequence[Item], key: str) -> None:
         """Return once the broker has confirmed every item.
@@ -89,10 +87,7 @@ class Intake:
             Problem: 503, it did not; copies may be stored (consumers dedupe).
         """
         try:
-            async with asyncio.timeout(self._settings.publish_timeout_s):
-                await self._grouper.submit(items, key)
-        except TimeoutError:
-            raise unavailable("RabbitMQ did not confirm in time") from None
+            await self._grouper.submit(items, key)
         except BrokerUnavailable as error:
             raise unavailable(str(error)) from error
 

@@ -68,7 +68,7 @@ async def run(settings: Settings) -> None:
             rates=OrgRates(edge.org_callouts_per_s),
             in_flight=in_flight,
             publisher=publisher,
-            grouper=Grouper(publisher.publish),
+            grouper=Grouper(publisher.publish, edge.publish_timeout_s),
         )
         connection = ConnectionHandler(registry=registry, door=door, in_flight=in_flight, pool=pool)
         under_way = UnderWay()

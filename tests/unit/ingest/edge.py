@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import time
@@ -14,6 +13,7 @@ from ingest.admission import InFlight, OrgRates
 from ingest.audits import AuditHandler
 from ingest.changes import ChangesHandler
 from ingest.door import Door
+from ingest.grouping import Grouper
 from ingest.heartbeats import HeartbeatHandler
 from ingest.intake import Intake
 from ingest.problems import Problem
@@ -27,7 +27,6 @@ from tests.arrived import post
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ingest.grouping import Grouper
     from pipeline.database import Connection, Pool
     from pipeline.envelope import Item
 
@@ -62,17 +61,14 @@ class Connected(Publisher):
 class Group:
     """Stands in for the grouper: remembers what is submitted, and how that ends."""
 
-    def __init__(self, outcome: Exception | None = None, *, confirms: bool = True) -> None:
+    def __init__(self, outcome: Exception | None = None) -> None:
         self.submitted: list[tuple[str, Sequence[Item]]] = []
         self._outcome = outcome
-        self._confirms = confirms
 
     async def submit(self, items: Sequence[Item], routing_key: str) -> None:
         self.submitted.append((routing_key, items))
         if self._outcome is not None:
             raise self._outcome
-        if not self._confirms:
-            await asyncio.Event().wait()
 
 
 class Known(Registry):
@@ -96,13 +92,13 @@ class Edge:
 
     def __init__(
         self,
-        group: Group | None = None,
+        group: Group | Grouper | None = None,
         *,
         connected: bool = True,
         pool: Pool | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> None:
-        self.group = group or Group()
+        self.group = group if isinstance(group, Group) else Group()
         self.in_flight = InFlight(10**8)
         chosen = Ingest(**settings)
         self.requests = Requests()
@@ -112,7 +108,7 @@ class Edge:
             rates=OrgRates(chosen.org_callouts_per_s),
             in_flight=self.in_flight,
             publisher=Connected(connected=connected),
-            grouper=cast("Grouper", self.group),
+            grouper=group if isinstance(group, Grouper) else cast("Grouper", self.group),
         )
         self._handlers = {
             "changes": ChangesHandler(intake, self.requests).post,

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from typing import Any
 
 import pytest
 
+from ingest.grouping import Grouper
 from pipeline import callout, json_text
 from pipeline.errors import BrokerUnavailable
 from pipeline.signing import new_secret
@@ -111,7 +113,7 @@ async def test_the_org_may_be_named_in_its_short_form() -> None:
     [
         Edge(connected=False),
         Edge(Group(BrokerUnavailable("the queue is full"))),
-        Edge(Group(confirms=False), publish_timeout_s=0.01),
+        Edge(Grouper(lambda *_: asyncio.sleep(3600), 0.01)),
     ],
     ids=["away", "full", "silent"],
 )

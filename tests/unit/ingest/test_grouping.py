@@ -91,7 +91,7 @@ async def callers(broker: Broker) -> AsyncIterator[Callers]:
     """Whatever a test leaves unsaid is confirmed; nothing may have failed unheard."""
     unheard: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
-    callers = Callers(Grouper(broker.publish))
+    callers = Callers(Grouper(broker.publish, DEADLINE_S))
     yield callers
     await broker.confirm_all()
     async with asyncio.timeout(DEADLINE_S):
@@ -281,7 +281,7 @@ async def test_who_gives_up_in_the_same_moment_as_the_failure_hears_of_it(
 async def test_an_error_nobody_foresaw_fails_its_group_and_not_the_lane(broker: Broker) -> None:
     unheard: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
-    callers = Callers(Grouper(broker.publish))
+    callers = Callers(Grouper(broker.publish, DEADLINE_S))
     failed = await callers.submit(item("a"))
     await broker.fail(0, ZeroDivisionError())
     with pytest.raises(BrokerUnavailable, match="ZeroDivisionError"):
@@ -291,3 +291,16 @@ async def test_an_error_nobody_foresaw_fails_its_group_and_not_the_lane(broker: 
     await after
     # It is told to the loop, which logs it.
     assert [type(context["exception"]) for context in unheard] == [ZeroDivisionError]
+
+
+async def test_who_waits_too_long_for_a_confirm_is_told_so_and_is_not_published(
+    broker: Broker,
+) -> None:
+    callers = Callers(Grouper(broker.publish, 0.01))
+    slow = await callers.submit(item("a"))
+    behind = await callers.submit(item("b"), item("c"))
+    for task in (slow, behind):
+        with pytest.raises(BrokerUnavailable, match="did not confirm in time"):
+            await task
+    await broker.confirm(0)
+    assert broker.groups == [["a"]]
