@@ -153,9 +153,12 @@ def _mask_value(value: object) -> object:
 def is_too_deep(text: bytes) -> bool:
     """Tell whether JSON text nests arrays and objects more than `MAX_DEPTH` levels deep.
 
-    Runs in C: what is left of the text is its quotes and brackets, then its brackets, and each
-    round removes the innermost level. Text that is no JSON is left for the decoder to refuse.
+    Few brackets cannot. Runs in C: what is left of the text is its quotes and brackets, then its
+    brackets, and each round removes the innermost level. Text that is no JSON is left for the
+    decoder to refuse.
     """
+    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+        return False
     if b"\\" in text:
         text = text.replace(rb"\\", b"").replace(rb"\"", b"")
     skeleton = text.translate(_ONE_KIND_OF_BRACKET, _NOT_SKELETON)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 import structlog
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
     from pipeline.settings import Log
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=repr)
 
 
 def configure(log: Log, *, process: str) -> None:
@@ -28,7 +32,10 @@ def configure(log: Log, *, process: str) -> None:
             structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
         ]
         if on_terminal
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_as_json),
+        ]
     )
     level = logging.getLevelNamesMapping()[log.level.upper()]
     structlog.configure(
@@ -48,3 +55,11 @@ def configure(log: Log, *, process: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _as_json(event: Any, **_: object) -> str:  # noqa: ANN401  whatever is logged
+    try:
+        return _encoder.encode(event).decode()
+    except (ValueError, TypeError, OverflowError):
+        # Half a surrogate pair, a key that is no text, a number beyond 64 bits.
+        return json.dumps(event, default=repr)

@@ -75,7 +75,7 @@ async def edge(penstock: PenstockProcesses) -> AsyncIterator[Edge]:
     yield found
     assert await found.stored_counts() == before
     await org.accepted(callout([CHANGE]))
-    assert '"level": "error"' not in ingest.log, ingest.log
+    assert '"level":"error"' not in ingest.log, ingest.log
 
 
 def nested(levels: int) -> bytes:

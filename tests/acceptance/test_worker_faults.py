@@ -56,7 +56,7 @@ async def test_a_worker_that_is_stopped_under_load_returns_what_it_has_not_settl
             worker = await penstock.start_worker("lead")
             await load.until_accepted(300)
             assert await worker.terminate() == 0
-            assert '"event": "drained"' in worker.log
+            assert '"event":"drained"' in worker.log
             await load.until_accepted(100)
         await penstock.start_worker("lead")
     await load.assert_kept_once(penstock)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Literal
 
@@ -51,3 +52,13 @@ def test_a_traceback_shows_no_local_variable(
 def test_a_secret_has_no_form_that_shows_it() -> None:
     secret = Secret(PASSWORD)
     assert PASSWORD not in f"{secret} {secret!r} {secret!s} {[secret]}"
+
+
+@pytest.mark.parametrize("value", ["half \ud83d", 2**70, {1: object()}, {(1, 2): 3}, Secret("x")])
+def test_whatever_is_logged_becomes_one_line_of_json(
+    value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(Log(format="json"), process="test")
+    structlog.get_logger().info("event", value=value)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "event"
