@@ -1,8 +1,9 @@
 """From queues to committed batches: gather what is there, commit, then settle.
 
 A batch is whatever has arrived by the time the last one is committed: one message when it is
-quiet, hundreds when there is a backlog. Nothing is settled before its transaction is committed,
-and nothing is settled by a cancellation: what is left unsettled goes back whole.
+quiet, hundreds of changes when there is a backlog. Lanes take turns, so that one's batch is decoded
+and judged while the database works on the other's. Nothing is settled before its transaction is
+committed, and nothing is settled by a cancellation: what is left unsettled goes back whole.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from workers.hold import Ends, Hold, HoldExpired
 from workers.received import ReceivedChange, decode, now_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
     from pamqp.commands import Basic
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+# While the database works on one batch, Python does on the other: a third would find neither idle.
+LANE_COUNT: Final = 2
 # A delivery seen this often may be what kills its worker: its changes are tried one by one.
 SUSPECT_AFTER_DELIVERIES: Final = 3
 _SETUP_TIMEOUT_S: Final = 10.0
@@ -60,17 +63,35 @@ class Delivery(NamedTuple):
         return isinstance(count, int) and count + 1 >= SUSPECT_AFTER_DELIVERIES
 
 
+class _Lane(NamedTuple):
+    """What commits one batch after another."""
+
+    processor: Processor
+    hold: Hold
+
+
 class Consumer:
-    """Consumes the queues of some objects on one connection after another."""
+    """Consumes the queues of some objects on one connection after another.
+
+    Each lane has a processor of its own, and so do suspects: none may serve two batches at once.
+    """
 
     def __init__(
-        self, settings: Worker, objects: Sequence[SObject], processor: Processor, pool: Pool
+        self,
+        settings: Worker,
+        objects: Sequence[SObject],
+        make_processor: Callable[[], Processor],
+        pool: Pool,
+        lane_count: int = LANE_COUNT,
     ) -> None:
         self._comparison = Comparison(pool)
         self._settings = settings
         self._objects = objects
-        self._processor = processor
-        self._hold = Hold(pool, settings.hold_s)
+        self._lanes = [
+            _Lane(make_processor(), Hold(pool, settings.hold_s)) for _ in range(lane_count)
+        ]
+        self._suspect_processor = make_processor()
+        self._suspecting = asyncio.Lock()
         self._consuming = False
 
     def broker_problem(self) -> str | None:
@@ -79,7 +100,7 @@ class Consumer:
 
     def database_problem(self) -> str | None:
         """Say what the batch under way is held for, or None."""
-        return self._hold.reason
+        return next((lane.hold.reason for lane in self._lanes if lane.hold.reason), None)
 
     async def session(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
         """Consume on one connection until it is lost or `stop`, then drain.
@@ -87,7 +108,7 @@ class Consumer:
         Raises:
             TooManyDeadLetters: this worker has to stop; nothing was settled for it.
         """
-        if not await self._hold.until_database_answers(stop):
+        if not await self._lanes[0].hold.until_database_answers(stop):
             return
         async with asyncio.timeout(_SETUP_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=False)
@@ -103,7 +124,8 @@ class Consumer:
         self._consuming = True
         log.info("consuming", objects=[sobject.value for sobject in self._objects])
         ends = Ends(stop, asyncio.Event())
-        work = asyncio.create_task(self._work(inbox, ends))
+        lanes = [asyncio.create_task(self._work(lane, inbox, ends)) for lane in self._lanes]
+        work = asyncio.gather(*lanes)
         try:
             await first_of(
                 channel.closed(),
@@ -128,31 +150,32 @@ class Consumer:
             self._consuming = False
             work.cancel()
             # A frozen database does not let go of a query: its batch is left to the pool's end.
-            await asyncio.wait({work}, timeout=_CANCEL_TIMEOUT_S)
+            await asyncio.wait(lanes, timeout=_CANCEL_TIMEOUT_S)
             # What is still unsettled goes back to its queue as the channel closes.
             await _close(channel)
 
-    async def _work(self, inbox: Inbox, ends: Ends) -> None:
+    async def _work(self, lane: _Lane, inbox: Inbox, ends: Ends) -> None:
         while not ends.near():
             batch = await self._gather(inbox)
             for told in (told for delivery in batch for told in delivery.ranges):
-                await self._hold.until_done(partial(self._comparison.compare, told), ends)
-            suspects = [delivery for delivery in batch if delivery.is_suspect]
-            for delivery in suspects:
-                for change in delivery.changes:
-                    await self._hold.until_done(
-                        partial(self._processor.process_suspect, change), ends
-                    )
-                await self._settle([delivery])
+                await lane.hold.until_done(partial(self._comparison.compare, told), ends)
+            for delivery in batch:
+                if delivery.is_suspect:
+                    await self._work_on_suspect(lane, delivery, ends)
             rest = [delivery for delivery in batch if not delivery.is_suspect]
             if rest:
                 changes = [change for delivery in rest for change in delivery.changes]
                 started = time.monotonic()
-                outcome = await self._hold.until_done(
-                    partial(self._processor.process, changes), ends
-                )
+                outcome = await lane.hold.until_done(partial(lane.processor.process, changes), ends)
                 _observe(outcome, changes, time.monotonic() - started)
                 await self._settle(rest)
+
+    async def _work_on_suspect(self, lane: _Lane, delivery: Delivery, ends: Ends) -> None:
+        async with self._suspecting:
+            for change in delivery.changes:
+                process = partial(self._suspect_processor.process_suspect, change)
+                await lane.hold.until_done(process, ends)
+        await self._settle([delivery])
 
     async def _gather(self, inbox: Inbox) -> list[Delivery]:
         """Wait for one delivery, then take what else is there, up to a batch; none at the end."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -37,13 +38,14 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
     worker = settings.worker
     name = f"penstock worker {os.getpid()}"
     async with open_pool(settings.database, name) as pool:
-        processor = Processor(
+        make_processor = partial(
+            Processor,
             pool,
             retention_days=settings.database.retention_days,
             parent_wait_s=worker.parent_wait_s,
             gap_confirm_s=worker.gap_confirm_s,
         )
-        consumer = Consumer(worker, objects, processor, pool)
+        consumer = Consumer(worker, objects, make_processor, pool)
         sweep = Sweep(pool, worker)
         checks = {
             "broker": consumer.broker_problem,

@@ -115,7 +115,7 @@ async def consuming(
     broker: Broker, pool: Pool, processor: Processor | DoubleProcessor, settings: Worker
 ) -> AsyncIterator[Running]:
     """Consume within the block, and stop after it unless it was stopped."""
-    consumer = Consumer(settings, [SObject.LEAD], processor, pool)  # type: ignore[arg-type]  # the double is for timing alone
+    consumer = Consumer(settings, [SObject.LEAD], lambda: processor, pool, lane_count=1)  # type: ignore[arg-type,return-value]  # the double is for timing alone
     running = Running(consumer, broker)
     try:
         await until(lambda: consumer.broker_problem() is None or running.task.done())
