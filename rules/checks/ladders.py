@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline.objects import is_salesforce_id, long_id
@@ -57,6 +57,9 @@ def rungs_of(
     """
     texts_are_exact = all(instant_of(operand) is None for operand in equal)
     exact = _order_is_exact(equal, ordered, moment) if ordered else True
+    if rises and any(map(_is_word, ordered)):
+        # What rises is a number or a time, and is ordered among words as the text it is written in.
+        exact = False
     rungs: list[Value] = [None, True, False, *_OTHERS]
     for operand in equal:
         rungs += _spellings(operand)
@@ -66,7 +69,8 @@ def rungs_of(
         numbers = {n for n in map(number_of, (*equal, *ordered)) if n is not None}
         rungs += _number_rungs({0, 1, *numbers} if rises else numbers)
         points = [point for point in map(point_of, (*equal, *ordered)) if point is not None]
-        rungs += _time_rungs(points, moment)
+        # A value that rises up to the first point comes from one before it.
+        rungs += _time_rungs(points, moment, reach=2 if rises else 1)
         rungs += _text_rungs(operand for operand in ordered if isinstance(operand, str))
     return Rungs(_distinct(rungs), exact, texts_are_exact)
 
@@ -93,6 +97,10 @@ def _order_is_exact(equal: Sequence[Scalar], ordered: Sequence[Scalar], moment: 
     if sorts & {Instant, RelativeInstant}:
         return _are_days_apart([*points, *map(point_of, equal)], moment)
     return all(not isinstance(point, RelativeDay) or point.months == 0 for point in points)
+
+
+def _is_word(operand: Scalar) -> bool:
+    return isinstance(operand, str) and point_of(operand) is None
 
 
 def _is_moderate(number: Number | None) -> bool:
@@ -130,15 +138,16 @@ def _number_rungs(numbers: Iterable[Number]) -> Iterator[Value]:
         yield from (rung, f" {rung}")
 
 
-def _time_rungs(points: Iterable[Point], moment: Moment) -> Iterator[Value]:
-    """Yield days and instants in each point, and right before and after it."""
+def _time_rungs(points: Iterable[Point], moment: Moment, *, reach: int) -> Iterator[Value]:
+    """Yield days and instants in each point, and `reach` of them right before and after it."""
     for span in (prepare(point)(moment) for point in points):
         if span is None:
             continue
-        for day in (span.day - 1, span.day, span.day + 1):
+        for day in range(span.day - reach, span.day + reach + 1):
             if 1 <= day <= _LAST_DAY:
                 yield date.fromordinal(day).isoformat()
-        for microseconds in (span.start - 1, span.start, span.end - 1, span.end):
+        instants = range(span.start - reach, span.start + 1), range(span.end - 1, span.end + reach)
+        for microseconds in chain(*instants):
             try:
                 yield (_EPOCH + timedelta(microseconds=microseconds)).isoformat()
             except OverflowError:  # beyond the calendar no record has a value

@@ -157,6 +157,20 @@ def test_groups_beyond_the_bound_are_taken_to_be_possible() -> None:
     assert never_matches(clauses) is not None
 
 
+@pytest.mark.parametrize(
+    ("rises", "order", "operand"),
+    [
+        ("increased", "less_than", "2026-05-02"),
+        ("decreased", "greater_than", "2026-05-02"),
+        ("increased", "less_than", "a"),
+    ],
+)
+def test_a_value_may_move_while_it_stays_on_one_side_of_another(
+    rises: str, order: str, operand: str
+) -> None:
+    assert never_matches((on("S", rises), on("S", order, operand))) is None
+
+
 # Every pair of these is tried on a rule that is refused.
 VALUES: tuple[Value, ...] = (
     None, "", "a", "A", "ab", "b", "5", " 5", "5.0", 5, Decimal("5.0"), 4, 6, Decimal("5.5"),
