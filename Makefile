@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BENCH := $(VENV)/.bench
 
 # The Salesforce package's tools bring Node for Linux on x64; elsewhere the machine's serves, from 22.
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test check format docs lock clean apex-tools apex-size apex-package
+.PHONY: help run test check bench bench-quick format docs lock clean apex-tools apex-size apex-package
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -43,6 +44,12 @@ apex-size: $(APEX_TOOLS) ## Count the Salesforce package's characters; too many 
 apex-package: $(APEX_TOOLS) ## Write dist/penstock-apex.zip for ENDPOINT=https://…, to deploy
 	@$(NODE) apex/tools/package.mjs "$$ENDPOINT" dist/penstock-apex.zip
 
+bench: $(BENCH) ## Measure everything, side by side with limits and alternatives; ARGS=… choose
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-quick: $(BENCH) ## The same with fewer changes, in under three minutes
+	@$(BIN)/python -m tests.benchmarks --quick $(ARGS)
+
 docs: $(INSTALLED) ## Write the reference of commands, settings and metrics from the code
 	@$(BIN)/python -m ops.reference > deploy/reference.md
 
@@ -53,6 +60,9 @@ lock: $(INSTALLED) $(APEX_TOOLS) ## Pin the newest versions that pyproject.toml 
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
 		pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
+		--group bench -o requirements-bench.lock
 	@cd apex && npm install --package-lock-only --silent
 	@$(NODE) apex/tools/lock.mjs
 
@@ -66,6 +76,10 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BENCH): $(INSTALLED) requirements-bench.lock
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-bench.lock
 	@touch $@
 
 $(APEX_TOOLS): apex/package-lock.json apex/package.json apex/.npmrc

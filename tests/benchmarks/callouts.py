@@ -1,0 +1,139 @@
+"""Callouts as the Salesforce package makes them, compressed and signed before anything is measured.
+
+A file holds whole HTTP requests, each behind its length (4 bytes, big-endian): a sender has nothing
+to do but send. A compressed body is two gzip members: what is new each time a callout is sent, and
+its changes, which were compressed once.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import struct
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from ops.sample.timeline import Run
+from pipeline.signing import signed_headers
+from tests.benchmarks import mixed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ops.sample.capture import Capture
+    from ops.sample.records import SampleOrg
+
+BULK_SIZE: Final = 200
+LEAD_COUNT: Final = 1000
+_LENGTH: Final = struct.Struct(">I")
+# A signature is good for five minutes before and after: so one made ahead lasts longest.
+_SIGNED_AHEAD_S: Final = 240
+_CAPTURED_WITHIN_MS: Final = 3_000_000
+_encoder: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+class Shape(StrEnum):
+    """What arrives: single edits, mass updates of `BULK_SIZE` records, or an org's day."""
+
+    EDITS = "edits"
+    BULK = "bulk"
+    MIXED = "mixed"
+
+
+class Packed(NamedTuple):
+    """A callout that can be sent again and again, each time as another capture."""
+
+    header: dict[str, Any]
+    changes: bytes
+    compressed_changes: bytes
+    change_count: int
+
+
+class Prepared(NamedTuple):
+    """A file of requests, and what they bring."""
+
+    path: Path
+    callout_count: int
+    change_count: int
+    size_bytes: int
+
+
+def captures(org: SampleOrg, shape: Shape, change_count: int) -> Iterator[Capture]:
+    """Yield captures of at least so many changes."""
+    run = Run(0)
+    match shape:
+        case Shape.EDITS:
+            return org.edits(change_count, run, lead_count=LEAD_COUNT)
+        case Shape.BULK:
+            callout_count = -(-change_count // BULK_SIZE)
+            return org.bulk(callout_count, BULK_SIZE, run, lead_count=LEAD_COUNT)
+        case Shape.MIXED:
+            return mixed.captures(org, run, change_count)
+
+
+def pack(org: SampleOrg, shape: Shape, change_count: int) -> list[Packed]:
+    """Return callouts that can be prepared as often as is wanted."""
+    packed: list[Packed] = []
+    for capture in captures(org, shape, change_count):
+        header = {name: getattr(capture, name) for name in capture.__struct_fields__[:-1]}
+        changes = _encoder.encode(capture.changes) + b"}"
+        packed.append(Packed(header, changes, _compressed(changes), len(capture.changes)))
+    return packed
+
+
+def prepare(path: Path, packed: Sequence[Packed], change_count: int, secret: str) -> Prepared:
+    """Write the requests of `change_count` changes of the last hour, and no more, to a file."""
+    start_ms = int(time.time() * 1000) - _CAPTURED_WITHIN_MS
+    salt = time.time_ns()
+    written = callout_count = 0
+    with path.open("wb") as file:
+        for number, callout in enumerate(itertools.cycle(packed)):
+            if written + callout.change_count > change_count:
+                break
+            written += callout.change_count
+            at_ms = start_ms + _CAPTURED_WITHIN_MS * written // change_count
+            header = callout.header | {"capture_id": f"{salt:x}-{number}", "captured_at": at_ms}
+            request = _request(callout, header, f"bench-{number}", secret)
+            file.write(_LENGTH.pack(len(request)) + request)
+            callout_count += 1
+    return Prepared(path, callout_count, written, path.stat().st_size)
+
+
+def read(path: Path) -> list[bytes]:
+    """Return the requests of a file."""
+    with path.open("rb") as file:
+        return [file.read(*_LENGTH.unpack(head)) for head in iter(lambda: file.read(4), b"")]
+
+
+def bodies(packed: Sequence[Packed]) -> Iterator[bytes]:
+    """Yield the callouts' JSON."""
+    for callout in packed:
+        yield _head(callout.header) + callout.changes
+
+
+def _head(header: dict[str, Any]) -> bytes:
+    return _encoder.encode(header)[:-1] + b',"changes":'
+
+
+def _compressed(text: bytes) -> bytes:
+    return gzip.compress(text, compresslevel=6, mtime=0)
+
+
+def _request(callout: Packed, header: dict[str, Any], message_id: str, secret: str) -> bytes:
+    head = _head(header)
+    content = _compressed(head) + callout.compressed_changes
+    at_s = int(time.time()) + _SIGNED_AHEAD_S
+    headers = {
+        "Host": "penstock",
+        "Content-Type": "application/json",
+        "Content-Encoding": "gzip",
+        "Content-Length": str(len(content)),
+        **signed_headers(secret, message_id, at_s, head + callout.changes),
+    }
+    lines = [f"POST /v1/orgs/{header['org_id']}/changes HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content

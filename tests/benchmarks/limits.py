@@ -1,0 +1,103 @@
+"""What the parts can do alone: the bound of whatever is built on them.
+
+The database's: the very rows that a worker writes, encoded beforehand, by clients that do nothing
+else, 200 rows a transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from pipeline.objects import Operation
+from workers.received import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from workers.received import ReceivedChange
+
+    # The arguments of the two statements.
+    Batch = tuple[list[Any], list[Any]]
+
+ROWS_PER_TRANSACTION: Final = 200
+
+_INSERT: Final = """
+    INSERT INTO change (captured_at, capture_id, record_id, org_id, object, operation, sequence,
+                        transaction_id, actor_id, callout_id, received_at, old, new)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                         $7::integer[], $8::text[], $9::text[], $10::text[], $11::bigint[],
+                         $12::text[], $13::text[])"""
+_UPSERT: Final = """
+    INSERT INTO record (org_id, record_id, object, captured_at, sequence, capture_id, deleted,
+                        fields)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[],
+                         $6::text[], $7::boolean[], $8::jsonb[])
+    ON CONFLICT (org_id, record_id) DO UPDATE
+    SET captured_at = excluded.captured_at, sequence = excluded.sequence,
+        capture_id = excluded.capture_id, deleted = excluded.deleted, fields = excluded.fields"""
+
+
+def encoded(messages: Iterable[bytes]) -> list[Batch]:
+    """Return the statements' arguments for broker messages, batch by batch."""
+    changes = [change for message in messages for change in decode(message).changes]
+    return [
+        _batch(changes[first : first + ROWS_PER_TRANSACTION])
+        for first in range(0, len(changes), ROWS_PER_TRANSACTION)
+    ]
+
+
+async def database_rate(url: str, batches: Sequence[Batch], client_count: int = 1) -> float:
+    """Write batches by so many clients at once; return rows per second."""
+    clients = [await asyncpg.connect(url) for _ in range(client_count)]
+    left = iter(batches)
+
+    async def write(client: asyncpg.Connection[asyncpg.Record]) -> None:
+        for inserted, upserted in left:
+            async with client.transaction():
+                await client.execute(_INSERT, *inserted)
+                await client.execute(_UPSERT, *upserted)
+
+    try:
+        started = time.perf_counter()
+        await asyncio.gather(*map(write, clients))
+        took_s = time.perf_counter() - started
+    finally:
+        await asyncio.gather(*(client.close() for client in clients))
+    return sum(len(inserted[0]) for inserted, _ in batches) / took_s
+
+
+def _batch(changes: Sequence[ReceivedChange]) -> Batch:
+    ordered = sorted(changes, key=lambda change: change.key)
+    newest = {(change.org_id, change.record_id): change for change in ordered}
+    stored = [newest[key] for key in sorted(newest)]
+    return (
+        [
+            [change.captured_at for change in ordered],
+            [change.capture_id for change in ordered],
+            [change.record_id for change in ordered],
+            [change.org_id for change in ordered],
+            [change.object.value for change in ordered],
+            [change.operation.value for change in ordered],
+            [change.sequence for change in ordered],
+            [change.transaction_id for change in ordered],
+            [change.actor_id for change in ordered],
+            [change.callout_id for change in ordered],
+            [change.received_at for change in ordered],
+            [change.original(change.old) for change in ordered],
+            [change.original(change.new) for change in ordered],
+        ],
+        [
+            [change.org_id for change in stored],
+            [change.record_id for change in stored],
+            [change.object.value for change in stored],
+            [change.captured_at for change in stored],
+            [change.sequence for change in stored],
+            [change.capture_id for change in stored],
+            [change.operation is Operation.DELETE for change in stored],
+            [change.state.decode() for change in stored],
+        ],
+    )

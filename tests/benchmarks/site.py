@@ -1,0 +1,87 @@
+"""The servers that everything is measured on, and a clean corner of them for each run."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from ops.stack import PrivatePostgres, PrivateRabbitMQ
+from ops.stack.postgres import DATABASE
+from ops.stack.rabbitmq import USER
+from tests.servers import database_at, new_name, open_folder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+class Corner(NamedTuple):
+    """A database and a virtual host that nobody else uses, and a folder for files."""
+
+    folder: Path
+    database_url: str
+    broker_url: str
+
+    async def fetch(self, query: str, *arguments: object) -> Any:  # noqa: ANN401  whatever is asked for
+        """Return the one value that a query asks for."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return await connection.fetchval(query, *arguments, timeout=None)
+        finally:
+            await connection.close()
+
+
+class Site:
+    """RabbitMQ and PostgreSQL with their own defaults: fsync on, quorum queues on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.postgres = PrivatePostgres(folder / "postgres")
+        self.rabbitmq = PrivateRabbitMQ(folder / "rabbitmq")
+
+    def server_pids(self) -> dict[str, int]:
+        """Return the servers' process ids by name."""
+        return {"PostgreSQL": self.postgres.pid or 0, "RabbitMQ": self.rabbitmq.pid or 0}
+
+    @asynccontextmanager
+    async def corner(self) -> AsyncIterator[Corner]:
+        """Yield a new corner; it is removed afterwards."""
+        name = new_name("bench")
+        admin_url = database_at(self.postgres.url, DATABASE)
+        await _run(admin_url, f'CREATE DATABASE "{name}"')
+        await self.rabbitmq.ctl("add_vhost", name)
+        await self.rabbitmq.ctl("set_permissions", "-p", name, USER, ".*", ".*", ".*")
+        broker_url = urlsplit(self.rabbitmq.url)._replace(path=f"/{name}").geturl()
+        folder = self.folder / name
+        folder.mkdir()
+        # Nothing that the last run left to be written is paid for by this one.
+        await _run(admin_url, "CHECKPOINT")
+        try:
+            yield Corner(folder, database_at(self.postgres.url, name), broker_url)
+        finally:
+            await self.rabbitmq.ctl("delete_vhost", name)
+            await _run(admin_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@asynccontextmanager
+async def open_site() -> AsyncIterator[Site]:
+    """Start the servers; stop them afterwards."""
+    with open_folder() as folder:
+        site = Site(folder)
+        try:
+            await asyncio.gather(site.postgres.start(), site.rabbitmq.start())
+            yield site
+        finally:
+            await asyncio.gather(site.postgres.stop(), site.rabbitmq.stop())
+
+
+async def _run(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement, timeout=None)
+    finally:
+        await connection.close()
