@@ -59,7 +59,6 @@ class Prepared(NamedTuple):
     path: Path
     callout_count: int
     change_count: int
-    size_bytes: int
 
 
 def captures(org: SampleOrg, shape: Shape, change_count: int) -> Iterator[Capture]:
@@ -87,20 +86,14 @@ def pack(org: SampleOrg, shape: Shape, change_count: int) -> list[Packed]:
 
 def prepare(path: Path, packed: Sequence[Packed], change_count: int, secret: str) -> Prepared:
     """Write the requests of `change_count` changes of the last hour, and no more, to a file."""
-    start_ms = int(time.time() * 1000) - _CAPTURED_WITHIN_MS
-    salt = time.time_ns()
     written = callout_count = 0
     with path.open("wb") as file:
-        for number, callout in enumerate(itertools.cycle(packed)):
-            if written + callout.change_count > change_count:
-                break
-            written += callout.change_count
-            at_ms = start_ms + _CAPTURED_WITHIN_MS * written // change_count
-            header = callout.header | {"capture_id": f"{salt:x}-{number}", "captured_at": at_ms}
-            request = _request(callout, header, f"bench-{number}", secret)
+        for callout, header in _anew(packed, change_count):
+            request = _request(callout, header, f"bench-{callout_count}", secret)
             file.write(_LENGTH.pack(len(request)) + request)
+            written += callout.change_count
             callout_count += 1
-    return Prepared(path, callout_count, written, path.stat().st_size)
+    return Prepared(path, callout_count, written)
 
 
 def read(path: Path) -> list[bytes]:
@@ -109,10 +102,28 @@ def read(path: Path) -> list[bytes]:
         return [file.read(*_LENGTH.unpack(head)) for head in iter(lambda: file.read(4), b"")]
 
 
-def bodies(packed: Sequence[Packed]) -> Iterator[bytes]:
-    """Yield the callouts' JSON."""
-    for callout in packed:
-        yield _head(callout.header) + callout.changes
+def bodies(packed: Sequence[Packed], change_count: int) -> Iterator[bytes]:
+    """Yield the JSON of callouts of the last hour that bring `change_count` changes, or fewer."""
+    for callout, header in _anew(packed, change_count):
+        yield _head(header) + callout.changes
+
+
+def place_of(capture_id: str) -> int:
+    """Return the place, from 0, of a capture's callout among those that were prepared with it."""
+    return int(capture_id.rpartition("-")[2])
+
+
+def _anew(packed: Sequence[Packed], change_count: int) -> Iterator[tuple[Packed, dict[str, Any]]]:
+    """Yield callouts, again and again, each with the header of a capture that never was before."""
+    start_ms = int(time.time() * 1000) - _CAPTURED_WITHIN_MS
+    salt = time.time_ns()
+    yielded = 0
+    for number, callout in enumerate(itertools.cycle(packed)):
+        yielded += callout.change_count
+        if yielded > change_count:
+            return
+        at_ms = start_ms + _CAPTURED_WITHIN_MS * yielded // change_count
+        yield callout, callout.header | {"capture_id": f"{salt:x}-{number}", "captured_at": at_ms}
 
 
 def _head(header: dict[str, Any]) -> bytes:

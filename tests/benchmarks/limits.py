@@ -1,7 +1,8 @@
 """What the parts can do alone: the bound of whatever is built on them.
 
 The database's: the very rows that a worker writes, encoded beforehand, by clients that do nothing
-else, 200 rows a transaction.
+else, 200 rows a transaction. The edge's: aiohttp that reads a body and answers 202. The broker's:
+messages of the same size, published with confirms to a quorum queue.
 """
 
 from __future__ import annotations
@@ -10,20 +11,33 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+import aio_pika
 import asyncpg
+from aio_pika import DeliveryMode
 
+from ops.stack.ports import free_port
 from pipeline.objects import Operation
+from pipeline.signing import new_secret
+from tests.benchmarks import callouts
+from tests.benchmarks.callouts import Shape
+from tests.benchmarks.systems import open_process
+from tests.benchmarks.throughput import CONNECTIONS, send
+from tests.changes import message
+from tests.servers import migrated
 from workers.received import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tests.benchmarks.callouts import Packed
+    from tests.benchmarks.site import Site
     from workers.received import ReceivedChange
 
     # The arguments of the two statements.
     Batch = tuple[list[Any], list[Any]]
 
 ROWS_PER_TRANSACTION: Final = 200
+_QUEUE: Final = "limit"
 
 _INSERT: Final = """
     INSERT INTO change (captured_at, capture_id, record_id, org_id, object, operation, sequence,
@@ -41,17 +55,55 @@ _UPSERT: Final = """
         capture_id = excluded.capture_id, deleted = excluded.deleted, fields = excluded.fields"""
 
 
-def encoded(messages: Iterable[bytes]) -> list[Batch]:
-    """Return the statements' arguments for broker messages, batch by batch."""
-    changes = [change for message in messages for change in decode(message).changes]
+async def database(
+    site: Site, packed: Sequence[Packed], change_count: int, client_count: int = 1
+) -> float:
+    """Return how many rows a second so many clients write into Penstock's own tables."""
+    batches = _encoded(callouts.bodies(packed, change_count))
+    async with site.corner() as corner:
+        await migrated(corner.database_url)
+        return await _write(corner.database_url, batches, client_count)
+
+
+async def edge(site: Site, packed: Sequence[Packed], callout_count: int) -> float:
+    """Return how many callouts a second aiohttp takes that does nothing with them."""
+    async with site.corner() as corner:
+        path = corner.folder / "requests"
+        callouts.prepare(path, packed, callout_count, new_secret())
+        port = free_port()
+        environment = {"BENCH_PORT": str(port)}
+        bare = ("-m", "tests.benchmarks.bare_edge")
+        async with open_process(corner.folder, "edge", bare, environment):
+            sent = await send(path, port, CONNECTIONS[Shape.EDITS])
+        return callout_count / sent.took_s
+
+
+async def broker(site: Site, packed: Sequence[Packed], message_count: int) -> float:
+    """Return how many messages a second one channel publishes, as many on their way as callouts."""
+    messages = callouts.bodies(packed, message_count)
+    async with site.corner() as corner, await aio_pika.connect(corner.broker_url) as connection:
+        channel = await connection.channel()
+        await channel.declare_queue(_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+
+        async def publish() -> None:
+            for body in messages:
+                message = aio_pika.Message(body, delivery_mode=DeliveryMode.PERSISTENT)
+                await channel.default_exchange.publish(message, _QUEUE)
+
+        started = time.perf_counter()
+        await asyncio.gather(*(publish() for _ in range(CONNECTIONS[Shape.EDITS])))
+        return message_count / (time.perf_counter() - started)
+
+
+def _encoded(bodies: Iterable[bytes]) -> list[Batch]:
+    changes = [change for body in bodies for change in decode(message(body)).changes]
     return [
         _batch(changes[first : first + ROWS_PER_TRANSACTION])
         for first in range(0, len(changes), ROWS_PER_TRANSACTION)
     ]
 
 
-async def database_rate(url: str, batches: Sequence[Batch], client_count: int = 1) -> float:
-    """Write batches by so many clients at once; return rows per second."""
+async def _write(url: str, batches: Sequence[Batch], client_count: int) -> float:
     clients = [await asyncpg.connect(url) for _ in range(client_count)]
     left = iter(batches)
 

@@ -1,0 +1,131 @@
+"""How long a change takes from its callout's first byte, while the system is loaded in part."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import asyncpg
+import msgspec
+from aiohttp import web
+
+from ops.sample.records import DEFAULT_ORG_ID
+from pipeline.signing import new_secret
+from tests.benchmarks import callouts
+from tests.benchmarks.callouts import Shape
+from tests.benchmarks.systems import open_penstock
+from tests.benchmarks.throughput import CONNECTIONS, send, until_committed
+from tests.salesforce import Salesforce
+from tests.servers import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from tests.benchmarks.callouts import Packed
+    from tests.benchmarks.site import Corner, Site
+
+# About one edit in nine makes a lead Qualified: each time it is added once more.
+RULE: Final = """\
+rule: qualified-to-nurture
+object: Lead
+on: [update]
+when: [{field: Status, changed_to: Qualified}]
+then: [{add_to_sequence: nurture, recipient: Email, re_enroll: always}]
+"""
+_TARGET_REQUESTS_PER_S: Final = 1000
+_COMMITTED: Final = """
+    SELECT capture_id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM change"""
+# A firing is written with the outbox row that it causes, and stays as it was written.
+_FIRED: Final = """
+    SELECT capture_id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM firing"""
+
+
+class Percentiles(NamedTuple):
+    """Milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class Latency(NamedTuple):
+    """From the first byte of a callout to its answer, its commit, its outbox row, its target."""
+
+    rate: float
+    to_answer: Percentiles
+    to_commit: Percentiles
+    to_outbox: Percentiles
+    to_target: Percentiles
+
+
+async def measure(site: Site, packed: Sequence[Packed], rate: float, seconds: float) -> Latency:
+    """Send single edits at a rate (1/s) for some seconds to an ingest, a worker and a relay."""
+    async with (
+        site.corner() as corner,
+        _open_target() as (target_url, arrived),
+        open_penstock(corner) as processes,
+    ):
+        await processes.start_ingest()
+        org = await Salesforce.connect(processes, DEFAULT_ORG_ID, RULE)
+        await processes.start_worker()
+        await processes.start_relay(
+            PENSTOCK_RELAY__WEBHOOK_URL=target_url,
+            PENSTOCK_RELAY__WEBHOOK_SECRET=new_secret(),
+            PENSTOCK_RELAY__REQUESTS_PER_S=str(_TARGET_REQUESTS_PER_S),
+        )
+        port = int(processes.ingest_url.rpartition(":")[2])
+        path = corner.folder / "requests"
+        prepared = callouts.prepare(path, packed, int(rate * seconds), org.secret)
+        sent = await send(path, port, CONNECTIONS[Shape.EDITS], rate)
+        await until_committed(corner, prepared.change_count)
+        committed, fired = await _times(corner, _COMMITTED), await _times(corner, _FIRED)
+        await until(lambda: len(arrived) >= len(fired))
+        answers = [end - start for start, end in zip(sent.sent, sent.answered, strict=True)]
+        return Latency(
+            rate,
+            _percentiles(answers),
+            *(_percentiles(_since(sent.sent, times)) for times in (committed, fired, arrived)),
+        )
+
+
+def _since(sent: Sequence[float], times: Mapping[str, float]) -> list[float]:
+    return [at - sent[callouts.place_of(capture_id)] for capture_id, at in times.items()]
+
+
+def _percentiles(seconds: Iterable[float]) -> Percentiles:
+    ordered = sorted(seconds)
+    return Percentiles(
+        *(1000 * ordered[min(len(ordered) - 1, len(ordered) * p // 100)] for p in (50, 95, 99))
+    )
+
+
+async def _times(corner: Corner, query: str) -> dict[str, float]:
+    connection = await asyncpg.connect(corner.database_url)
+    try:
+        return dict(await connection.fetch(query))
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _open_target() -> AsyncIterator[tuple[str, dict[str, float]]]:
+    """Yield the URL of a webhook, and when each capture's delivery came (Unix seconds)."""
+    arrived: dict[str, float] = {}
+
+    async def post(request: web.Request) -> web.Response:
+        at = time.time()
+        told = msgspec.json.decode(await request.read())
+        arrived.setdefault(told["data"]["capture_id"], at)
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/", post)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/", arrived
+    finally:
+        await runner.cleanup()
