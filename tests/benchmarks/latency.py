@@ -35,10 +35,12 @@ then: [{add_to_sequence: nurture, recipient: Email, re_enroll: always}]
 """
 _TARGET_REQUESTS_PER_S: Final = 1000
 _COMMITTED: Final = """
-    SELECT capture_id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM change"""
+    SELECT capture_id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 AS at
+    FROM change"""
 # A firing is written with the outbox row that it causes, and stays as it was written.
 _FIRED: Final = """
-    SELECT capture_id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM firing"""
+    SELECT capture_id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 AS at
+    FROM firing"""
 
 
 class Percentiles(NamedTuple):
@@ -103,7 +105,8 @@ def _percentiles(seconds: Iterable[float]) -> Percentiles:
 async def _times(corner: Corner, query: str) -> dict[str, float]:
     connection = await asyncpg.connect(corner.database_url)
     try:
-        return dict(await connection.fetch(query))
+        rows = await connection.fetch(query)
+        return {row["capture_id"]: row["at"] for row in rows}
     finally:
         await connection.close()
 

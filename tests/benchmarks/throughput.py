@@ -9,14 +9,15 @@ from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.benchmarks import callouts
-from tests.benchmarks.systems import open_system
+from tests.benchmarks.callouts import Shape
+from tests.benchmarks.systems import connect, open_penstock, open_system
 from tests.benchmarks.usage import used
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tests.benchmarks.callouts import Packed, Shape
+    from tests.benchmarks.callouts import Packed
     from tests.benchmarks.site import Corner, Site
     from tests.benchmarks.systems import System
 
@@ -108,6 +109,18 @@ async def measure(
             database_bytes=await corner.fetch(_TABLES) / count,
             wal_bytes=float(await corner.fetch(wal) - wal_before) / count,
         )
+
+
+async def ingest_alone(site: Site, packed: Sequence[Packed], change_count: int) -> float:
+    """Return how many single edits a second ingest takes while nobody consumes them."""
+    async with site.corner() as corner, open_penstock(corner) as processes:
+        await processes.start_ingest()
+        secret = await connect(processes, Shape.EDITS)
+        path = corner.folder / "requests"
+        prepared = callouts.prepare(path, packed, change_count, secret)
+        port = int(processes.ingest_url.rpartition(":")[2])
+        sent = await send(path, port, CONNECTIONS[Shape.EDITS])
+        return prepared.change_count / sent.took_s
 
 
 _TABLES: Final = """
