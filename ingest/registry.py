@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ingest.following import Following
 from pipeline import metrics
+from pipeline.database import Following
 from pipeline.signing import key_of
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     import asyncpg
 
-    from ingest.following import Read
     from pipeline.database import Connection
+    from pipeline.database.following import Read
     from pipeline.settings import Secret
 
+_NAME: Final = "penstock ingest registry"
 _READ_ORGS: Final = """
     SELECT org_id, sync_user_id, secret, next_secret, connect_code,
            extract(epoch FROM connect_code_expires_at)::float8 AS connect_code_expires_s,
@@ -60,7 +61,9 @@ class Registry:
     """All orgs, as fresh as the database allows; `also` is followed on the same connection."""
 
     def __init__(self, database_url: Secret, also: Mapping[str, Read] | None = None) -> None:
-        self._following = Following(database_url, {"penstock_org": self.read, **(also or {})})
+        self._following = Following(
+            database_url, _NAME, {"penstock_org": self.read, **(also or {})}
+        )
         self._orgs: Mapping[str, Org] = {}
         self._reading = asyncio.Lock()
         self._read_at: float | None = None

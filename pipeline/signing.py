@@ -48,9 +48,9 @@ def key_of(secret: str) -> bytes:
 
 
 def _digest(key: bytes, message_id: str, timestamp_s: int, body: bytes) -> bytes:
-    signer = hmac.new(key, f"{message_id}.{timestamp_s}.".encode(), "sha256")
-    signer.update(body)
-    return base64.b64encode(signer.digest())
+    # One call into OpenSSL: a signer object costs more than a single record's hash.
+    signed = f"{message_id}.{timestamp_s}.".encode() + body
+    return base64.b64encode(hmac.digest(key, signed, "sha256"))
 
 
 def sign(secret: str, message_id: str, timestamp_s: int, body: bytes) -> str:

@@ -1,5 +1,6 @@
 """PostgreSQL: the pool, the migrations and the partitions of the history."""
 
+from pipeline.database.following import Following
 from pipeline.database.migrate import migrate, pending_migrations, require_migrated
 from pipeline.database.partitions import ensure_partitions, window
 from pipeline.database.pool import DATABASE_ERRORS, Connection, Pool, open_pool
@@ -7,6 +8,7 @@ from pipeline.database.pool import DATABASE_ERRORS, Connection, Pool, open_pool
 __all__ = [
     "DATABASE_ERRORS",
     "Connection",
+    "Following",
     "Pool",
     "ensure_partitions",
     "migrate",

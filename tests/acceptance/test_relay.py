@@ -104,6 +104,16 @@ async def enroll(org: Salesforce, *recipients: str) -> None:
     await org.accepted(callout(changes, operation="insert"))
 
 
+async def test_an_enrolment_is_delivered_as_it_is_committed_and_not_at_the_next_look(
+    penstock: PenstockProcesses, org: Salesforce, target: Target
+) -> None:
+    await penstock.start_relay(PENSTOCK_RELAY__POLL_S="3600")
+    for email in ("ana@example.com", "bo@example.com"):
+        await enroll(org, email)
+        await penstock.until_counted(1, f"{SETTLED} AND recipient = $2", "delivered", email)
+    assert set(target.taken) == {"ana@example.com", "bo@example.com"}
+
+
 async def test_a_target_that_fails_is_told_again_later_and_refusals_are_final(
     penstock: PenstockProcesses, org: Salesforce, target: Target
 ) -> None:

@@ -58,7 +58,7 @@ _WORKERS: Final[Mapping[System, Sequence[str]]] = {
     System.TASKIQ: (
         *("-m", "taskiq", "worker", f"{_FOLDER}.taskiq_broker:broker"),
         *("--workers", "1", "--max-async-tasks", "50", "--ack-type", "when_executed"),
-        *("--no-parse", "--log-level", "WARNING"),
+        *("--log-level", "WARNING"),
     ),
 }
 

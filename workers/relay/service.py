@@ -11,7 +11,7 @@ from yarl import URL
 
 from pipeline import metrics
 from pipeline.admin import AdminServer
-from pipeline.database import open_pool, require_migrated
+from pipeline.database import Following, open_pool, require_migrated
 from pipeline.errors import Kind, classify
 from pipeline.lifecycle import first_of, run_until_stopped, wait_or_stop
 from pipeline.settings import SettingsError, require
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_NAME: Final = "penstock relay"
 _WEBHOOK_URL: Final = "PENSTOCK_RELAY__WEBHOOK_URL"
 _WEBHOOK_SECRET: Final = "PENSTOCK_RELAY__WEBHOOK_SECRET"  # noqa: S105  the variable's name
 _DATABASE_RETRY_S: Final = 1.0
@@ -76,6 +77,10 @@ class Relay:
                     await first_of(stop.wait(), self._moved.wait(), timeout_s=self._settings.poll_s)
         finally:
             await self._drain()
+
+    async def look_now(self, _: object = None) -> None:
+        """Look for what is due without waiting: there may be something new."""
+        self._moved.set()
 
     async def step(self) -> int:
         """Look once; deliver and settle what was claimed; return how many rows that were."""
@@ -187,11 +192,12 @@ async def run(settings: Settings) -> None:
     """
     _check(settings)
     async with (
-        open_pool(settings.database, "penstock relay") as pool,
+        open_pool(settings.database, _NAME) as pool,
         open_targets(settings.relay) as targets,
     ):
         relay = Relay(settings, pool, targets)
         checks = {"outbox": relay.problem, "settings": relay.missing}
         async with AdminServer(settings.relay.admin_host, settings.relay.admin_port, checks):
-            await run_until_stopped({"relay": relay.run})
+            told = Following(settings.database.url, _NAME, {"penstock_outbox": relay.look_now})
+            await run_until_stopped({"relay": relay.run, "listening": told.run})
     log.info("drained")

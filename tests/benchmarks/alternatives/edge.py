@@ -7,11 +7,11 @@ import base64
 import hashlib
 import hmac
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import uvloop
 from aiohttp import web
+from pydantic import BaseModel
 
 from tests.benchmarks.alternatives import settings
 from tests.benchmarks.alternatives.job import Change
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     # Publishes one message and returns once the broker has confirmed it.
-    Publish = Callable[[bytes], Awaitable[object]]
+    Publish = Callable[[Change], Awaitable[object]]
 
 _MAX_BODY_BYTES: Final = 12_000_000
 _TOLERANCE_S: Final = 300
 _KEY: Final = base64.b64decode(settings.SECRET.removeprefix("whsec_"))
 
 
-class _Sides(msgspec.Struct):
-    old: msgspec.Raw
-    new: msgspec.Raw
+class _Sides(BaseModel):
+    old: dict[str, Any] | None = None
+    new: dict[str, Any] | None = None
 
 
-class _Callout(msgspec.Struct):
+class _Callout(BaseModel):
     org_id: str
     object: str
     operation: str
@@ -45,15 +45,6 @@ class _Callout(msgspec.Struct):
     actor_id: str | None = None
 
 
-class _Identity(msgspec.Struct):
-    id: str = msgspec.field(name="Id")
-
-
-_callouts: Final = msgspec.json.Decoder(_Callout)
-_identities: Final = msgspec.json.Decoder(_Identity)
-_encoder: Final = msgspec.json.Encoder()
-
-
 def serve(open_publisher: Callable[[], AbstractAsyncContextManager[Publish]]) -> None:
     """Serve callouts until SIGTERM."""
     publish: Publish
@@ -62,10 +53,9 @@ def serve(open_publisher: Callable[[], AbstractAsyncContextManager[Publish]]) ->
         body = await request.read()
         if not _is_signed(request, body):
             return web.Response(status=401)
-        messages = _messages(_callouts.decode(body), request.headers["webhook-id"])
-        await asyncio.gather(*map(publish, messages))
-        answer = _encoder.encode({"accepted": len(messages)})
-        return web.Response(status=202, body=answer, content_type="application/json")
+        changes = _changes(_Callout.model_validate_json(body), request.headers["webhook-id"])
+        await asyncio.gather(*map(publish, changes))
+        return web.json_response({"accepted": len(changes)}, status=202)
 
     async def connected(_: web.Application) -> AsyncIterator[None]:
         nonlocal publish
@@ -91,27 +81,23 @@ def _is_signed(request: web.Request, body: bytes) -> bool:
     return any(hmac.compare_digest(expected, one) for one in given)
 
 
-def _messages(callout: _Callout, callout_id: str) -> list[bytes]:
+def _changes(callout: _Callout, callout_id: str) -> list[Change]:
     received_at = time.time_ns() // 1_000_000
     return [
-        _encoder.encode(
-            Change(
-                captured_at=callout.captured_at,
-                capture_id=callout.capture_id,
-                record_id=_identities.decode(
-                    change.old if bytes(change.new) == b"null" else change.new
-                ).id,
-                org_id=callout.org_id,
-                object=callout.object,
-                operation=callout.operation,
-                sequence=callout.sequence,
-                transaction_id=callout.transaction_id,
-                actor_id=callout.actor_id,
-                callout_id=callout_id,
-                received_at=received_at,
-                old=change.old,
-                new=change.new,
-            )
+        Change(
+            captured_at=callout.captured_at,
+            capture_id=callout.capture_id,
+            record_id=(change.new or change.old or {})["Id"],
+            org_id=callout.org_id,
+            object=callout.object,
+            operation=callout.operation,
+            sequence=callout.sequence,
+            transaction_id=callout.transaction_id,
+            actor_id=callout.actor_id,
+            callout_id=callout_id,
+            received_at=received_at,
+            old=change.old,
+            new=change.new,
         )
         for change in callout.changes
     ]

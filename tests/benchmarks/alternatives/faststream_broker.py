@@ -8,11 +8,9 @@ from faststream.rabbit import Channel, QueueType, RabbitBroker, RabbitQueue
 
 from tests.benchmarks.alternatives import settings
 
-# Types are not checked by pydantic: the message is decoded by msgspec.
 BROKER: Final = RabbitBroker(
     settings.BROKER_URL,
     default_channel=Channel(prefetch_count=settings.PREFETCH),
-    apply_types=False,
     logger=None,
 )
 QUEUE: Final = RabbitQueue(settings.QUEUE, queue_type=QueueType.QUORUM, durable=True)

@@ -10,26 +10,20 @@ from faststream import AckPolicy, FastStream
 
 from tests.benchmarks.alternatives import settings
 from tests.benchmarks.alternatives.faststream_broker import BROKER, QUEUE
-from tests.benchmarks.alternatives.job import open_pool, store
+from tests.benchmarks.alternatives.job import Change, open_pool, store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from asyncpg import Pool, Record
-    from faststream.rabbit import RabbitMessage
 
 _pool: Pool[Record]
 
 
-async def as_it_is(message: RabbitMessage) -> bytes:
-    """Leave the decoding to the job: it decodes in one go what it needs."""
-    return message.body
-
-
-@BROKER.subscriber(QUEUE, ack_policy=AckPolicy.NACK_ON_ERROR, decoder=as_it_is)
-async def handle(message: bytes) -> None:
+@BROKER.subscriber(QUEUE, ack_policy=AckPolicy.NACK_ON_ERROR)
+async def handle(change: Change) -> None:
     """Store one change; it is acknowledged afterwards."""
-    await store(_pool, message)
+    await store(_pool, change)
 
 
 @asynccontextmanager

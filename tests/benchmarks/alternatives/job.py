@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
-import msgspec
+import orjson
+from pydantic import BaseModel
 
 from tests.benchmarks.alternatives import settings
 
@@ -37,8 +38,8 @@ _ENROLL: Final = """
 _SEND: Final = "INSERT INTO outbox (org_id, sequence, recipient) VALUES ($1, $2, $3)"
 
 
-class Change(msgspec.Struct, kw_only=True):
-    """One message: what happened to one record, its states as the callout had them."""
+class Change(BaseModel):
+    """One message: what happened to one record."""
 
     captured_at: int
     capture_id: str
@@ -51,12 +52,8 @@ class Change(msgspec.Struct, kw_only=True):
     actor_id: str | None
     callout_id: str
     received_at: int
-    old: msgspec.Raw
-    new: msgspec.Raw
-
-
-_decoder: Final = msgspec.json.Decoder(Change)
-_fields: Final = msgspec.json.Decoder()
+    old: dict[str, Any] | None
+    new: dict[str, Any] | None
 
 
 async def open_pool() -> Pool[Record]:
@@ -65,10 +62,9 @@ async def open_pool() -> Pool[Record]:
     return await asyncpg.create_pool(settings.DATABASE_URL, min_size=size, max_size=size)
 
 
-async def store(pool: Pool[Record], message: bytes | str) -> None:
+async def store(pool: Pool[Record], change: Change) -> None:
     """Store one change, once however often it comes, and enrol whom the rule chooses."""
-    change = _decoder.decode(message)
-    old, new = bytes(change.old).decode(), bytes(change.new).decode()
+    old, new = (orjson.dumps(side).decode() for side in (change.old, change.new))
     async with pool.acquire() as connection, connection.transaction():
         is_new = await connection.fetchval(
             _INSERT,
@@ -98,7 +94,7 @@ async def store(pool: Pool[Record], message: bytes | str) -> None:
             change.capture_id,
             old if new == "null" else new,
         )
-        before, after = _fields.decode(old) or {}, _fields.decode(new) or {}
+        before, after = change.old or {}, change.new or {}
         if matches(before, after):
             await _enroll(connection, change, after["Email"])
 

@@ -10,7 +10,7 @@ from taskiq.serializers import ORJSONSerializer
 from taskiq_aio_pika import AioPikaBroker, Queue, QueueType
 
 from tests.benchmarks.alternatives import settings
-from tests.benchmarks.alternatives.job import open_pool
+from tests.benchmarks.alternatives.job import Change, open_pool
 from tests.benchmarks.alternatives.job import store as store_change
 
 broker = AioPikaBroker(
@@ -34,6 +34,6 @@ async def disconnect(state: TaskiqState) -> None:
 
 
 @broker.task
-async def store(change: str) -> None:
+async def store(change: Change) -> None:
     """Store one change; it is acknowledged afterwards."""
     await store_change(broker.state.pool, change)

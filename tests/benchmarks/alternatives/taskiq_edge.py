@@ -17,13 +17,9 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def open_publisher() -> AsyncIterator[Publish]:
     """Yield what queues a task; taskiq's messages are persistent and confirmed."""
-
-    async def publish(message: bytes) -> object:
-        return await store.kiq(message.decode())
-
     await broker.startup()
     try:
-        yield publish
+        yield store.kiq
     finally:
         await broker.shutdown()
 

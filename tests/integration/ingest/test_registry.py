@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from ingest import following as module
 from ingest.registry import Registry
+from pipeline.database import following as module
 from pipeline.settings import Secret
 from pipeline.signing import key_of, new_secret
 from tests.servers import database_at, execute, until

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ingest import following
 from ingest.registry import Registry
 from ingest.requests import Requests
+from pipeline.database import following
 from pipeline.objects import SObject
 from pipeline.requests import (
     Cause,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import structlog
 
-from pipeline.database import DATABASE_ERRORS
+from pipeline.database.pool import DATABASE_ERRORS
 from pipeline.lifecycle import first_of, wait_or_stop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from pipeline.database import Connection
+    from pipeline.database.pool import Connection
     from pipeline.settings import Secret
 
     Read = Callable[[Connection], Awaitable[None]]
@@ -29,11 +29,13 @@ _CONNECT_TIMEOUT_S: Final = 5.0
 class Following:
     """Calls the `read` of each channel of `reads` whenever what it reads may have changed.
 
-    What was read is fresh while it listens; `failure` is why it last could not.
+    `name` is the connection's, for whoever looks at the server. What was read is fresh while it
+    listens; `failure` is why it last could not.
     """
 
-    def __init__(self, database_url: Secret, reads: Mapping[str, Read]) -> None:
+    def __init__(self, database_url: Secret, name: str, reads: Mapping[str, Read]) -> None:
         self._database_url = database_url
+        self._name = name
         self._reads = reads
         self.is_listening = False
         self.failure: str | None = None
@@ -45,7 +47,7 @@ class Following:
                 await self._follow(stop)
             except DATABASE_ERRORS as error:
                 self.failure = str(error)
-                log.warning("registry_stale", error=repr(error))
+                log.warning("not_listening", to=sorted(self._reads), error=repr(error))
                 await wait_or_stop(stop, _RECONNECT_S)
 
     async def _follow(self, stop: asyncio.Event) -> None:
@@ -53,7 +55,7 @@ class Following:
             self._database_url.value,
             timeout=_CONNECT_TIMEOUT_S,
             command_timeout=_CONNECT_TIMEOUT_S,
-            server_settings={"application_name": "penstock ingest registry"},
+            server_settings={"application_name": self._name},
         )
         lost, told = asyncio.Event(), asyncio.Event()
         changed = set(self._reads)
