@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Raw
 
-from pipeline.json_text import is_too_deep
+from pipeline.json_text import is_too_deep, require_utf8
 from pipeline.objects import Operation, SObject, long_id
 
 if TYPE_CHECKING:
@@ -139,11 +139,10 @@ def decode_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         NotJsonError: not UTF-8, not JSON, or nested more than 100 levels deep.
         ContractError: JSON, but not what `decoder` expects; names the place.
     """
-    if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise NotJsonError(f"not UTF-8 at byte {error.start}") from None
+    try:
+        require_utf8(body)
+    except UnicodeDecodeError as error:
+        raise NotJsonError(f"not UTF-8 at byte {error.start}") from None
     if is_too_deep(body):
         raise NotJsonError("nested too deep")
     try:

@@ -11,6 +11,7 @@ Source: PostgreSQL documentation, 8.14 "JSON Types" (JSONB refuses U+0000 and lo
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from decimal import Decimal
@@ -31,10 +32,14 @@ _SUSPECT: Final = re.compile(
 _MASKED: Final = re.compile(rb"\\(?:u001[aA]([0-9a-fA-F]{4})|.)", re.DOTALL)
 _MASKED_CHARACTER: Final = re.compile("\x1a([0-9a-fA-F]{4})")
 _UNSTORABLE: Final = re.compile("[\x00\x1a\ud800-\udfff]")
+# Of escapes only these matter to where strings end.
+_ESCAPED_END: Final = re.compile(rb'\\[\\"]')
 _STRING: Final = re.compile(rb'"[^"]*"')
 _NOT_SKELETON: Final = bytes(byte for byte in range(256) if byte not in b'"[]{}')
 _TOO_DEEP: Final = b"[" * (MAX_DEPTH + 1)
 _ONE_KIND_OF_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
+_UTF8_PIECE_BYTES: Final = 65_536
+_make_utf8_decoder: Final = codecs.getincrementaldecoder("utf-8")
 _SUBSTITUTE: Final = 0x1A
 _BACKSLASH: Final = ord("\\")
 _ESCAPE_LENGTH: Final = len(b"\\u0000")
@@ -101,6 +106,24 @@ def _unmask_string(string: str) -> str:
     return _MASKED_CHARACTER.sub(lambda match: chr(int(match[1], 16)), string)
 
 
+def require_utf8(text: bytes) -> None:
+    """Check text piece by piece: decoded at once, one emoji makes four bytes of each character.
+
+    Raises:
+        UnicodeDecodeError: not UTF-8; says where.
+    """
+    if text.isascii():
+        return
+    decoder = _make_utf8_decoder()
+    try:
+        for start in range(0, len(text), _UTF8_PIECE_BYTES):
+            decoder.decode(text[start : start + _UTF8_PIECE_BYTES])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        # The place in the piece is not the place in the text.
+        text.decode()
+
+
 def decode_fields(text: bytes) -> dict[str, Value]:
     """Decode one masked JSON object; numbers keep every digit.
 
@@ -160,7 +183,7 @@ def is_too_deep(text: bytes) -> bool:
     if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
         return False
     if b"\\" in text:
-        text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+        text = _ESCAPED_END.sub(b"", text)
     skeleton = text.translate(_ONE_KIND_OF_BRACKET, _NOT_SKELETON)
     brackets = skeleton.replace(b'""', b"")
     if b'"' in brackets:

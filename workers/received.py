@@ -172,9 +172,8 @@ def now_ms() -> int:
 
 
 def _changes(item: envelope.Item) -> list[ReceivedChange]:
-    if not item.body.isascii():
-        # The decoder leaves records as text and does not look into them.
-        item.body.decode()
+    # The decoder leaves records as text and does not look into them.
+    json_text.require_utf8(item.body)
     read = callout.read(item.body)
     if read.operation is Operation.SNAPSHOT:
         return [_snapshot(item, read, change) for change in read.changes]

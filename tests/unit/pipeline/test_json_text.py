@@ -2,22 +2,27 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pipeline import json_text
 from pipeline.json_text import (
     MAX_DEPTH,
     decode_fields,
     encode_masked,
     is_too_deep,
     mask,
+    require_utf8,
     unmask,
     unmask_value,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Pieces of the inside of a JSON string, each as Apex could write it, with what trips a scanner in
 # front: backslashes, quotes, brackets, and every kind of escape that JSONB refuses.
@@ -138,6 +143,26 @@ def test_numbers_keep_every_digit(text: bytes, expected: object) -> None:
 def test_what_is_no_json_object_is_a_value_error(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode_fields(text)
+
+
+BYTES = st.lists(
+    st.sampled_from([b"a", "ß".encode(), "€".encode(), "😀".encode(), b"\xc3", b"\xa9", b"\xff"])
+).map(b"".join)
+
+
+@given(BYTES | st.binary(), st.integers(1, 5))
+def test_utf8_is_checked_piece_by_piece_as_it_is_decoded_at_once(text: bytes, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_text, "_UTF8_PIECE_BYTES", size)
+        assert _invalid_at(require_utf8, text) == _invalid_at(bytes.decode, text)
+
+
+def _invalid_at(check: Callable[[bytes], object], text: bytes) -> int | None:
+    try:
+        check(text)
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
 
 
 SKELETONS = st.text(alphabet='[]{}"\\,:x ', max_size=40)
