@@ -138,7 +138,10 @@ class Relay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_count: Annotated[
         Positive, Meta(description="most rows claimed at once for a webhook")
     ] = 50
-    poll_s: Annotated[Seconds, Meta(description="pause between looks at an empty outbox")] = 0.05
+    poll_s: Annotated[
+        Seconds,
+        Meta(description="longest pause between looks at the outbox; of new rows it is told"),
+    ] = 0.05
     lease_s: Annotated[Seconds, Meta(description="time a claimed row stays with its relay")] = 60.0
     timeout_s: Annotated[Seconds, Meta(description="longest wait for the target's answer")] = 15.0
     requests_per_s: Annotated[Positive, Meta(description="most requests a second to a target")] = 50
