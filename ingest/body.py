@@ -41,8 +41,11 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float, h
         raise too_large(max_bytes)
     try:
         if request.content.is_eof():
-            # All of it came with the headers, as a single record's does.
-            pieces = await _pieces(request, max_bytes, held)
+            # All of it came with the headers, as a single record's does: no need to wait for more.
+            pieces = [request.content.read_nowait()]
+            if len(pieces[0]) > max_bytes:
+                raise too_large(max_bytes)
+            held.add(len(pieces[0]))
         else:
             async with asyncio.timeout(timeout_s):
                 pieces = await _pieces(request, max_bytes, held)

@@ -20,14 +20,22 @@ if TYPE_CHECKING:
     # (org, record).
     RecordKey = tuple[str, str]
 
+# Records go to the database as the bytes that they came as: as strings, each would be decoded here,
+# four bytes a character if it has one emoji, and encoded again.
+
 # Returns the keys that were new, and the epoch of the rules that the batch is to be judged by: as
 # committed after the first row was written (0004_lookups.sql says why that matters).
 _INSERT_HISTORY: Final = """
     INSERT INTO change (captured_at, capture_id, record_id, org_id, object, operation, sequence,
                         transaction_id, actor_id, callout_id, received_at, old, new)
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                         $7::integer[], $8::text[], $9::text[], $10::text[], $11::bigint[],
-                         $12::text[], $13::text[])
+    SELECT captured_at, capture_id, record_id, org_id, object, operation, sequence,
+           transaction_id, actor_id, callout_id, received_at,
+           convert_from(old, 'UTF8'), convert_from(new, 'UTF8')
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                $7::integer[], $8::text[], $9::text[], $10::text[], $11::bigint[],
+                $12::bytea[], $13::bytea[])
+        AS given (captured_at, capture_id, record_id, org_id, object, operation, sequence,
+                  transaction_id, actor_id, callout_id, received_at, old, new)
     ON CONFLICT DO NOTHING
     RETURNING captured_at, capture_id, record_id, org_id,
               (SELECT penstock_rule_epoch()) AS epoch"""
@@ -46,8 +54,12 @@ _READ_HISTORY: Final = """
 _UPSERT_RECORDS: Final = """
     INSERT INTO record AS stored (org_id, record_id, object, captured_at, sequence, capture_id,
                                   deleted, fields, watched_before, watched_after)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[],
-                         $6::text[], $7::boolean[], $8::jsonb[], $9::bigint[], $10::bigint[])
+    SELECT org_id, record_id, object, captured_at, sequence, capture_id, deleted,
+           convert_from(fields, 'UTF8')::jsonb, watched_before, watched_after
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::text[],
+                $7::boolean[], $8::bytea[], $9::bigint[], $10::bigint[])
+        AS given (org_id, record_id, object, captured_at, sequence, capture_id, deleted, fields,
+                  watched_before, watched_after)
     ON CONFLICT (org_id, record_id) DO UPDATE
     SET captured_at = excluded.captured_at, sequence = excluded.sequence,
         capture_id = excluded.capture_id, deleted = excluded.deleted, fields = excluded.fields,
@@ -156,7 +168,7 @@ async def upsert_records(
         [change.sequence for change in rows],
         [change.capture_id for change in rows],
         [change.operation is Operation.DELETE for change in rows],
-        [change.state.decode() for change in rows],
+        [change.state for change in rows],
         [before for before, _ in digests],
         [after for _, after in digests],
     )

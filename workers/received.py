@@ -81,11 +81,9 @@ class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
         """When the record was captured or read, in Unix ms."""
         return self.captured_at if self.reading is None else self.reading.read_at
 
-    def original(self, side: bytes | None) -> str | None:
+    def original(self, side: bytes | None) -> bytes | None:
         """Return old or new as Apex wrote it, to the byte."""
-        if side is None:
-            return None
-        return (json_text.unmask(side) if self.masked else side).decode()
+        return json_text.unmask(side) if self.masked and side is not None else side
 
     def decode(self) -> Change:
         """Decode the records for the rules.
@@ -124,8 +122,8 @@ class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
         if self.reading is not None:
             header = self.reading.restore(header)
         change = callout.ChangeText(
-            old=msgspec.Raw((self.original(self.old) or "null").encode()),
-            new=msgspec.Raw((self.original(self.new) or "null").encode()),
+            old=msgspec.Raw(self.original(self.old) or _NULL),
+            new=msgspec.Raw(self.original(self.new) or _NULL),
         )
         return _encoder.encode(
             callout.CalloutText(**msgspec.structs.asdict(header), changes=[change])

@@ -1,16 +1,15 @@
 """Callouts as the Salesforce package makes them, compressed and signed before anything is measured.
 
 A file holds whole HTTP requests, each behind its length (4 bytes, big-endian): a sender has nothing
-to do but send. A compressed body is two gzip members: what is new each time a callout is sent, and
-its changes, which were compressed once.
+to do but send. What is new each time a callout is sent is compressed anew, its changes only once.
 """
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import struct
 import time
+import zlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -30,6 +29,9 @@ if TYPE_CHECKING:
 BULK_SIZE: Final = 200
 LEAD_COUNT: Final = 1000
 _LENGTH: Final = struct.Struct(">I")
+# RFC 1952: the magic number, deflate, no flags, no time, no system. Then, at the end, CRC and size.
+_GZIP_HEADER: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+_GZIP_TRAILER: Final = struct.Struct("<II")
 # A signature is good for five minutes before and after: so one made ahead lasts longest.
 _SIGNED_AHEAD_S: Final = 240
 _CAPTURED_WITHIN_MS: Final = 3_000_000
@@ -45,11 +47,14 @@ class Shape(StrEnum):
 
 
 class Packed(NamedTuple):
-    """A callout that can be sent again and again, each time as another capture."""
+    """A callout that can be sent again and again, each time as another capture.
+
+    `deflated_changes` is the end of a deflate stream that another header may begin.
+    """
 
     header: dict[str, Any]
     changes: bytes
-    compressed_changes: bytes
+    deflated_changes: bytes
     change_count: int
 
 
@@ -80,7 +85,8 @@ def pack(org: SampleOrg, shape: Shape, change_count: int) -> list[Packed]:
     for capture in captures(org, shape, change_count):
         header = {name: getattr(capture, name) for name in capture.__struct_fields__[:-1]}
         changes = _encoder.encode(capture.changes) + b"}"
-        packed.append(Packed(header, changes, _compressed(changes), len(capture.changes)))
+        deflated = _deflated(changes, zlib.Z_FINISH)
+        packed.append(Packed(header, changes, deflated, len(capture.changes)))
     return packed
 
 
@@ -130,13 +136,28 @@ def _head(header: dict[str, Any]) -> bytes:
     return _encoder.encode(header)[:-1] + b',"changes":'
 
 
-def _compressed(text: bytes) -> bytes:
-    return gzip.compress(text, compresslevel=6, mtime=0)
+def _deflated(text: bytes, flush: int) -> bytes:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflater.compress(text) + deflater.flush(flush)
+
+
+def _gzipped(head: bytes, callout: Packed) -> bytes:
+    """Return a body as one gzip member, as Apex sends it, without compressing its records again."""
+    size = len(head) + len(callout.changes)
+    checksum = zlib.crc32(callout.changes, zlib.crc32(head))
+    return b"".join(
+        (
+            _GZIP_HEADER,
+            _deflated(head, zlib.Z_FULL_FLUSH),
+            callout.deflated_changes,
+            _GZIP_TRAILER.pack(checksum, size),
+        )
+    )
 
 
 def _request(callout: Packed, header: dict[str, Any], message_id: str, secret: str) -> bytes:
     head = _head(header)
-    content = _compressed(head) + callout.compressed_changes
+    content = _gzipped(head, callout)
     at_s = int(time.time()) + _SIGNED_AHEAD_S
     headers = {
         "Host": "penstock",

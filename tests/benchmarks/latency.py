@@ -6,7 +6,6 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import asyncpg
 import msgspec
 from aiohttp import web
 
@@ -111,12 +110,8 @@ def _percentiles(seconds: Iterable[float]) -> Percentiles:
 
 
 async def _times(corner: Corner, query: str) -> dict[str, float]:
-    connection = await asyncpg.connect(corner.database_url)
-    try:
-        rows = await connection.fetch(query)
-        return {row["capture_id"]: row["at"] for row in rows}
-    finally:
-        await connection.close()
+    async with corner.connection() as connection:
+        return {row["capture_id"]: row["at"] for row in await connection.fetch(query)}
 
 
 @asynccontextmanager

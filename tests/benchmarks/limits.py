@@ -42,14 +42,22 @@ _QUEUE: Final = "limit"
 _INSERT: Final = """
     INSERT INTO change (captured_at, capture_id, record_id, org_id, object, operation, sequence,
                         transaction_id, actor_id, callout_id, received_at, old, new)
-    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                         $7::integer[], $8::text[], $9::text[], $10::text[], $11::bigint[],
-                         $12::text[], $13::text[])"""
+    SELECT captured_at, capture_id, record_id, org_id, object, operation, sequence,
+           transaction_id, actor_id, callout_id, received_at,
+           convert_from(old, 'UTF8'), convert_from(new, 'UTF8')
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+                $7::integer[], $8::text[], $9::text[], $10::text[], $11::bigint[],
+                $12::bytea[], $13::bytea[])
+        AS given (captured_at, capture_id, record_id, org_id, object, operation, sequence,
+                  transaction_id, actor_id, callout_id, received_at, old, new)"""
 _UPSERT: Final = """
     INSERT INTO record (org_id, record_id, object, captured_at, sequence, capture_id, deleted,
                         fields)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[],
-                         $6::text[], $7::boolean[], $8::jsonb[])
+    SELECT org_id, record_id, object, captured_at, sequence, capture_id, deleted,
+           convert_from(fields, 'UTF8')::jsonb
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[], $6::text[],
+                $7::boolean[], $8::bytea[])
+        AS given (org_id, record_id, object, captured_at, sequence, capture_id, deleted, fields)
     ON CONFLICT (org_id, record_id) DO UPDATE
     SET captured_at = excluded.captured_at, sequence = excluded.sequence,
         capture_id = excluded.capture_id, deleted = excluded.deleted, fields = excluded.fields"""
@@ -150,6 +158,6 @@ def _batch(changes: Sequence[ReceivedChange]) -> Batch:
             [change.sequence for change in stored],
             [change.capture_id for change in stored],
             [change.operation is Operation.DELETE for change in stored],
-            [change.state.decode() for change in stored],
+            [change.state for change in stored],
         ],
     )

@@ -26,13 +26,19 @@ class Corner(NamedTuple):
     database_url: str
     broker_url: str
 
-    async def fetch(self, query: str, *arguments: object) -> Any:  # noqa: ANN401  whatever is asked for
-        """Return the one value that a query asks for."""
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        """Yield a connection to the database."""
         connection = await asyncpg.connect(self.database_url)
         try:
-            return await connection.fetchval(query, *arguments, timeout=None)
+            yield connection
         finally:
             await connection.close()
+
+    async def fetch(self, query: str, *arguments: object) -> Any:  # noqa: ANN401  whatever is asked for
+        """Return the one value that a query asks for."""
+        async with self.connection() as connection:
+            return await connection.fetchval(query, *arguments, timeout=None)
 
 
 class Site:
