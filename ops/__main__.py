@@ -37,6 +37,8 @@ COMMANDS: Final = {
     "audit": "ops.commands.audit:audit",
     "dead": "ops.commands.dead:dead",
     "gaps": "ops.commands.gaps:gaps",
+    "runs": "ops.commands.runs:runs",
+    "actions": "ops.commands.actions:actions",
 }
 
 

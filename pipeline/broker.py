@@ -19,7 +19,7 @@ from pipeline.errors import BrokerUnavailable
 from pipeline.lifecycle import first_of, wait_or_stop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from aio_pika.abc import AbstractConnection, AbstractExchange
     from tenacity import RetryCallState
@@ -97,6 +97,7 @@ class Publisher:
         self._name = name
         self._publish_timeout_s = publish_timeout_s
         self._exchange: AbstractExchange | None = None
+        self._replay_exchange: AbstractExchange | None = None
         self._problem = "not connected to RabbitMQ"
         self._stalled = asyncio.Event()
         self._confirmed_at = 0.0
@@ -128,10 +129,11 @@ class Publisher:
             is_new = not await topology.exists(connection)
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             exchange = await topology.declare(channel)
+            replay_exchange = await channel.get_exchange(topology.REPLAY, ensure=False)
         if is_new:
             await wait_or_stop(stop, topology.SETTLE_S)
         self._stalled.clear()
-        self._exchange = exchange
+        self._exchange, self._replay_exchange = exchange, replay_exchange
         log.info("broker_connected")
         ends = (channel.closed, connection.closed, self._stalled.wait, stop.wait)
         try:
@@ -141,7 +143,7 @@ class Publisher:
                     return
             log.warning("queues_missing")
         finally:
-            self._exchange = None
+            self._exchange = self._replay_exchange = None
 
     async def publish(self, items: Sequence[envelope.Item], routing_key: str) -> None:
         """Publish one message; return once the broker has confirmed it.
@@ -154,11 +156,31 @@ class Publisher:
 
         Source: RabbitMQ documentation, "Consumer Acknowledgements and Publisher Confirms".
         """
-        exchange = self._exchange
+        await self._publish(self._exchange, envelope.encode(list(items)), routing_key, {})
+        metrics.callouts_per_message.observe(len(items))
+
+    async def replay(self, body: bytes, routing_key: str, headers: Mapping[str, str | int]) -> None:
+        """Publish a message again to the queue of its routing key; `headers` say who does and why.
+
+        The log has what is replayed already, and gets it no second time.
+
+        Raises:
+            BrokerUnavailable: as `publish`.
+        """
+        await self._publish(self._replay_exchange, body, routing_key, headers)
+
+    async def _publish(
+        self,
+        exchange: AbstractExchange | None,
+        body: bytes,
+        routing_key: str,
+        headers: Mapping[str, str | int],
+    ) -> None:
         if exchange is None:
             raise BrokerUnavailable("not connected to RabbitMQ")
         message = Message(
-            envelope.encode(list(items)),
+            body,
+            headers=dict(headers),
             delivery_mode=DeliveryMode.PERSISTENT,
             content_type=envelope.CONTENT_TYPE,
             app_id="penstock",
@@ -181,4 +203,3 @@ class Publisher:
             raise BrokerUnavailable("the connection to RabbitMQ was lost") from error
         self._confirmed_at = time.monotonic()
         metrics.confirm_seconds.observe(self._confirmed_at - started)
-        metrics.callouts_per_message.observe(len(items))

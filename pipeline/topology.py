@@ -2,6 +2,7 @@
 
     penstock.changes ─ lead.* ─▶ penstock.changes.lead ─ dead ─▶ penstock.dead ─▶ penstock.dead.lead
                      └─ # ─────▶ penstock.log (stream, 7 days)
+    penstock.replay  ─ lead.* ─▶ penstock.changes.lead, past the log, which has it already
 
 Sources: RabbitMQ documentation, "Quorum Queues" (delivery limit, at-least-once dead-lettering
 needs `reject-publish`) and "Streams" (`x-max-age`).
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 
 CHANGES: Final = "penstock.changes"
+REPLAY: Final = "penstock.replay"
 DEAD: Final = "penstock.dead"
 LOG: Final = "penstock.log"
 
@@ -77,6 +79,7 @@ async def declare(channel: AbstractChannel) -> AbstractExchange:
             arguments; an operator decides which is right.
     """
     changes = await channel.declare_exchange(CHANGES, ExchangeType.TOPIC, durable=True)
+    replay = await channel.declare_exchange(REPLAY, ExchangeType.TOPIC, durable=True)
     dead = await channel.declare_exchange(DEAD, ExchangeType.TOPIC, durable=True)
     for sobject in SObject:
         dead_queue = await channel.declare_queue(
@@ -102,6 +105,7 @@ async def declare(channel: AbstractChannel) -> AbstractExchange:
             },
         )
         await queue.bind(changes, f"{sobject.lower()}.*")
+        await queue.bind(replay, f"{sobject.lower()}.*")
     log = await channel.declare_queue(
         LOG, durable=True, arguments={"x-queue-type": "stream", "x-max-age": LOG_MAX_AGE}
     )

@@ -23,7 +23,7 @@ _INSERT: Final = """
                          $7::text[], $8::bytea[], $9::text[], $10::bigint[], $11::bigint[])
     ON CONFLICT (org_id, capture_id, record_id) DO UPDATE
     SET attempts = stored.attempts + 1, reason = excluded.reason, error = excluded.error,
-        dead_at = now()"""
+        dead_at = now(), state = 'open'"""
 
 _MAX_ERROR_CHARS: Final = 2000
 

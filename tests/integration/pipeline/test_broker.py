@@ -75,17 +75,39 @@ async def test_what_is_confirmed_is_in_its_queue_and_in_the_log(
         await message.ack()
         other = await channel.get_queue(topology.queue_name(SObject.TASK))
         assert await other.get(fail=False) is None
-        logged = asyncio.get_running_loop().create_future()
-        await channel.set_qos(prefetch_count=1)
-        log = await channel.get_queue(topology.LOG)
+        assert envelope.decode(await first_logged(channel)) == [ITEM, ITEM]
 
-        async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-            if not logged.done():
-                logged.set_result(message.body)
 
-        await log.consume(take, arguments={"x-stream-offset": "first"})
-        async with asyncio.timeout(10):
-            assert envelope.decode(await logged) == [ITEM, ITEM]
+async def first_logged(channel: AbstractChannel) -> bytes:
+    """Return the first message that is in the log."""
+    logged = asyncio.get_running_loop().create_future()
+    await channel.set_qos(prefetch_count=1)
+    log = await channel.get_queue(topology.LOG)
+
+    async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        if not logged.done():
+            logged.set_result(message.body)
+
+    await log.consume(take, arguments={"x-stream-offset": "first"})
+    async with asyncio.timeout(10):
+        body: bytes = await logged
+        return body
+
+
+async def test_what_is_replayed_is_in_its_queue_with_its_headers_and_not_in_the_log(
+    publisher: Publisher, broker_url: str
+) -> None:
+    await publisher.replay(b"the very bytes", "lead.update", {"x-penstock-run": 7})
+    async with channel_to(broker_url) as channel:
+        message = await (await channel.get_queue(LEAD_QUEUE)).get(timeout=10)
+        assert message is not None
+        assert (message.body, message.routing_key) == (b"the very bytes", "lead.update")
+        assert message.headers["x-penstock-run"] == 7
+        await message.ack()
+        await publisher.publish([ITEM], "lead.update")
+        assert envelope.decode(await first_logged(channel)) == [ITEM]
+        with pytest.raises(BrokerUnavailable, match=r"no queue is bound for nothing\.update"):
+            await publisher.replay(b"", "nothing.update", {})
 
 
 async def test_what_no_queue_takes_is_refused_and_the_publisher_goes_on(

@@ -1,0 +1,31 @@
+"""What drives each kind of run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from ops.bulk_runs import RunKind
+from ops.dead_letters import discard
+from ops.errors import OpsError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from ops.bulk_runs import Work
+    from pipeline.settings import Settings
+
+
+def work_of(kind: RunKind, settings: Settings) -> AbstractAsyncContextManager[Work]:
+    """Return what does a kind's steps, open for as long as they are done.
+
+    Raises:
+        OpsError: this version cannot do it.
+    """
+    match kind:
+        case RunKind.DEAD_DISCARD:
+            return discard.work()
+        case RunKind.DEAD_REPLAY | RunKind.HISTORY_REPLAY | RunKind.CALLOUT_REPLAY:
+            del settings
+            raise OpsError(f"this version of penstock cannot do a {kind}")
+        case unknown:
+            assert_never(unknown)
