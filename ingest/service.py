@@ -28,6 +28,7 @@ from pipeline.admin import AdminServer, listen
 from pipeline.broker import Publisher
 from pipeline.database import open_pool
 from pipeline.lifecycle import run_until_stopped
+from pipeline.tally import ProcessKind, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -103,8 +104,11 @@ async def run(settings: Settings) -> None:
             # Those of the last requests are written, too.
             await signs.run(drained)
 
+        async def tell(_: asyncio.Event) -> None:
+            await Tally(pool, ProcessKind.INGEST).run(drained)
+
         services = {"server": serve, "publisher": publish, "registry": registry.run}
-        await run_until_stopped({**services, "signs of life": note_signs})
+        await run_until_stopped({**services, "signs of life": note_signs, "tally": tell})
     log.info("drained")
 
 

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "enrollments": "ops.commands.enrollments:enrollments",
     "suppress": "ops.commands.suppress:suppress",
     "explain": "ops.commands.explain:explain",
+    "flow": "ops.commands.flow:flow",
     "audit": "ops.commands.audit:audit",
     "dead": "ops.commands.dead:dead",
     "gaps": "ops.commands.gaps:gaps",

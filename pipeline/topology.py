@@ -48,6 +48,14 @@ def routing_key(sobject: SObject, operation: Operation) -> str:
     return f"{sobject.lower()}.{operation}"
 
 
+_BY_NAME: Final = {sobject.lower(): sobject for sobject in SObject}
+
+
+def object_of(key: str | None) -> SObject | None:
+    """Return the object that a routing key begins with, if it is one of Penstock's."""
+    return _BY_NAME.get((key or "").partition(".")[0])
+
+
 def audit_routing_key(sobject: SObject) -> str:
     """Return the routing key of what an org has, for an audit: `lead.audit`."""
     return f"{sobject.lower()}.audit"

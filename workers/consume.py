@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,6 +21,7 @@ from pipeline import metrics, topology
 from pipeline.lifecycle import first_of
 from workers.healing.comparison import Comparison
 from workers.hold import Ends, Hold, HoldExpired
+from workers.in_hand import Busy, InHand
 from workers.received import ReceivedChange, decode, now_ms
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from pipeline.errors import PoisonError
     from pipeline.objects import SObject
     from pipeline.settings import Worker
-    from workers.processor import Outcome, Processor
+    from workers.processor import Processor
 
     # None ends the gathering.
     Inbox = asyncio.Queue[AbstractIncomingMessage | None]
@@ -55,6 +57,11 @@ class Delivery(NamedTuple):
     changes: list[ReceivedChange]
     ranges: list[AuditRange]
     poison: PoisonError | None
+
+    @property
+    def object(self) -> SObject | None:
+        """What the records in it are."""
+        return topology.object_of(self.message.routing_key)
 
     @property
     def is_suspect(self) -> bool:
@@ -93,6 +100,8 @@ class Consumer:
         self._suspect_processor = make_processor()
         self._suspecting = asyncio.Lock()
         self._consuming = False
+        self._busy = Busy()
+        self.in_hand = InHand(objects)
 
     def broker_problem(self) -> str | None:
         """Say why nothing is consumed, or None."""
@@ -116,8 +125,14 @@ class Consumer:
             await channel.set_qos(max(1, self._settings.prefetch_count // len(self._objects)))
             cancelled = await _told_of_cancels(channel)
             inbox: Inbox = asyncio.Queue()
+
+            async def take(message: AbstractIncomingMessage) -> None:
+                self.in_hand.take(topology.object_of(message.routing_key))
+                inbox.put_nowait(message)
+
+            self.in_hand.begin()
             consumers = [
-                (queue, await queue.consume(inbox.put))
+                (queue, await queue.consume(take))
                 for sobject in self._objects
                 for queue in (await channel.get_queue(topology.queue_name(sobject)),)
             ]
@@ -151,24 +166,33 @@ class Consumer:
             work.cancel()
             # A frozen database does not let go of a query: its batch is left to the pool's end.
             await asyncio.wait(lanes, timeout=_CANCEL_TIMEOUT_S)
+            self.in_hand.end()
             # What is still unsettled goes back to its queue as the channel closes.
             await _close(channel)
 
     async def _work(self, lane: _Lane, inbox: Inbox, ends: Ends) -> None:
         while not ends.near():
             batch = await self._gather(inbox)
-            for told in (told for delivery in batch for told in delivery.ranges):
-                await lane.hold.until_done(partial(self._comparison.compare, told), ends)
-            for delivery in batch:
-                if delivery.is_suspect:
-                    await self._work_on_suspect(lane, delivery, ends)
-            rest = [delivery for delivery in batch if not delivery.is_suspect]
-            if rest:
-                changes = [change for delivery in rest for change in delivery.changes]
-                started = time.monotonic()
-                outcome = await lane.hold.until_done(partial(lane.processor.process, changes), ends)
-                _observe(outcome, changes, time.monotonic() - started)
-                await self._settle(rest)
+            self._busy.begin(time.monotonic())
+            try:
+                await self._work_on(lane, batch, ends)
+            finally:
+                _share_out(self._busy.end(time.monotonic()), batch)
+
+    async def _work_on(self, lane: _Lane, batch: Sequence[Delivery], ends: Ends) -> None:
+        for told in (told for delivery in batch for told in delivery.ranges):
+            await lane.hold.until_done(partial(self._comparison.compare, told), ends)
+        for delivery in batch:
+            if delivery.is_suspect:
+                await self._work_on_suspect(lane, delivery, ends)
+        rest = [delivery for delivery in batch if not delivery.is_suspect]
+        if rest:
+            changes = [change for delivery in rest for change in delivery.changes]
+            started = time.monotonic()
+            await lane.hold.until_done(partial(lane.processor.process, changes), ends)
+            metrics.batch_changes.observe(len(changes))
+            metrics.batch_seconds.observe(time.monotonic() - started)
+            await self._settle(rest)
 
     async def _work_on_suspect(self, lane: _Lane, delivery: Delivery, ends: Ends) -> None:
         async with self._suspecting:
@@ -187,29 +211,36 @@ class Consumer:
                 inbox.put_nowait(None)
                 break
             decoded = decode(message.body)
+            if decoded.changes:
+                newest = decoded.changes[-1]
+                self.in_hand.read(newest.object, newest.received_at)
             batch.append(Delivery(message, *decoded))
             change_count += len(decoded.changes) + len(decoded.ranges)
         return batch
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
+            sobject = delivery.object or metrics.NO_OBJECT
             if delivery.poison is None:
                 await delivery.message.ack()
-                metrics.deliveries_settled.labels("acked").inc()
+                metrics.deliveries_settled.labels(sobject, "acked").inc()
             else:
                 log.error("poison", error=str(delivery.poison), queue=delivery.message.routing_key)
                 await delivery.message.reject(requeue=False)
-                metrics.deliveries_settled.labels("dead").inc()
+                metrics.deliveries_settled.labels(sobject, "dead").inc()
+            self.in_hand.settle(delivery.object)
+            if delivery.changes:
+                waited_s = (now_ms() - delivery.changes[0].received_at) / 1000
+                metrics.receive_to_commit_seconds.labels(sobject).observe(waited_s)
 
 
-def _observe(outcome: Outcome, changes: Sequence[ReceivedChange], seconds: float) -> None:
-    metrics.batch_changes.observe(len(changes))
-    metrics.batch_seconds.observe(seconds)
-    metrics.changes_processed.labels("committed").inc(outcome.committed_count)
-    metrics.changes_processed.labels("dead").inc(outcome.dead_count)
-    if changes:
-        oldest_ms = min(change.received_at for change in changes)
-        metrics.receive_to_commit_seconds.observe((now_ms() - oldest_ms) / 1000)
+def _share_out(seconds: float, batch: Sequence[Delivery]) -> None:
+    """Count the time that a batch took for its objects, by their changes."""
+    counts: Counter[str] = Counter()
+    for delivery in batch:
+        counts[delivery.object or metrics.NO_OBJECT] += len(delivery.changes) + len(delivery.ranges)
+    for sobject, count in counts.items():
+        metrics.busy_seconds.labels(sobject).inc(seconds * count / max(1, counts.total()))
 
 
 async def _told_of_cancels(channel: AbstractChannel) -> asyncio.Event:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pipeline import metrics
 from pipeline.database import window
 from pipeline.errors import Kind, PermanentError, Reason, classify
 from workers import dead_letters, tries
@@ -79,6 +81,7 @@ class Processor:
         absent = [one for one in batch if one.is_absent]
         parts = (batch,) if not absent else ([one for one in batch if not one.is_absent], absent)
         dead = [letter for part in parts for letter in await self._commit_or_narrow(part)]
+        _count(batch, dead)
         return Outcome(len(batch) - len(dead), len(dead))
 
     async def _commit_or_narrow(self, batch: Sequence[ReceivedChange]) -> list[DeadLetter]:
@@ -121,6 +124,7 @@ class Processor:
             await dead_letters.insert(connection, [DeadLetter.of(change, error)])
             await tries.clear(connection, change)
         del self._marked[change.key]
+        metrics.dead_letters.labels(change.object, error.reason).inc()
         return Outcome(0, 1)
 
     async def _commit(
@@ -218,6 +222,15 @@ class Processor:
                 error = f"captured_at {change.seen_at} is {where} the window {first} to {last}"
                 dead.append(DeadLetter(change, Reason.OUT_OF_WINDOW, error))
         return timely, dead
+
+
+def _count(batch: Sequence[ReceivedChange], dead: Sequence[DeadLetter]) -> None:
+    committed = Counter(change.object for change in batch)
+    committed.subtract(letter.change.object for letter in dead)
+    for sobject, count in committed.items():
+        metrics.changes_committed.labels(sobject).inc(count)
+    for letter in dead:
+        metrics.dead_letters.labels(letter.change.object, letter.reason).inc()
 
 
 def _distinct(changes: Iterable[ReceivedChange]) -> list[ReceivedChange]:

@@ -13,6 +13,7 @@ from pipeline.broker import keep_connected
 from pipeline.database import ensure_partitions, open_pool
 from pipeline.errors import Kind, classify
 from pipeline.lifecycle import finish_within, run_until_stopped, wait_or_stop
+from pipeline.tally import ProcessKind, Tally
 from workers.consume import Consumer
 from workers.healing.upkeep import clear
 from workers.lookups.sweep import Sweep
@@ -47,6 +48,7 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
         )
         consumer = Consumer(worker, objects, make_processor, pool)
         sweep = Sweep(pool, worker)
+        tally = Tally(pool, ProcessKind.WORKER, objects, consumer.in_hand.waiting)
         checks = {
             "broker": consumer.broker_problem,
             "database": consumer.database_problem,
@@ -68,7 +70,9 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
             await finish_within(sweep.run, stop, worker.drain_s)
 
         async with AdminServer(worker.admin_host, worker.admin_port, checks):
-            await run_until_stopped({"consumer": consume, "upkeep": upkeep, "sweep": swept})
+            await run_until_stopped(
+                {"consumer": consume, "upkeep": upkeep, "sweep": swept, "tally": tally.run}
+            )
     log.info("drained")
 
 

@@ -6,6 +6,7 @@ and rows in the order of their keys, so that batches that overlap cannot deadloc
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from pipeline import metrics
@@ -44,7 +45,8 @@ async def fire(
     enrolled = await bring_up_to_date(connection, new)
     await call(connection, counted)
     await hold_beyond_ceilings(connection, enrolled)
-    metrics.firings.inc(len(counted))
+    for sobject, count in Counter(one.change.object for one in counted.values()).items():
+        metrics.firings.labels(sobject).inc(count)
 
 
 async def bring_up_to_date(connection: Connection, new: NewEvents) -> list[Enrolled]:

@@ -1,8 +1,10 @@
-"""What loads, audits and gaps leave behind, cleared away as old as the history gets."""
+"""What loads, audits, gaps and the flow leave behind, cleared away once nobody asks for it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+
+from pipeline.tally import KEPT_HOURS
 
 if TYPE_CHECKING:
     from pipeline.database import Connection, Pool
@@ -42,6 +44,11 @@ _CLEAR_REQUESTS: Final = """
         SELECT request_id FROM request WHERE audit_id = $1 LIMIT $2)"""
 _CLEAR_OBJECTS: Final = "DELETE FROM audit_object WHERE audit_id = $1"
 _CLEAR_AUDIT: Final = "DELETE FROM audit WHERE audit_id = $1"
+# A process that tells again after so long has its row anew.
+_CLEAR_FLOW: Final = (
+    "DELETE FROM tally WHERE minute < now() - make_interval(hours => $1)",
+    "DELETE FROM process WHERE told_at < now() - make_interval(hours => $1)",
+)
 
 
 async def clear(pool: Pool, *, retention_days: int) -> None:
@@ -58,6 +65,8 @@ async def clear(pool: Pool, *, retention_days: int) -> None:
             async with connection.transaction():
                 await connection.execute(_CLEAR_OBJECTS, row["audit_id"])
                 await connection.execute(_CLEAR_AUDIT, row["audit_id"])
+        for statement in _CLEAR_FLOW:
+            await connection.execute(statement, KEPT_HOURS)
 
 
 async def _in_pages(connection: Connection, statement: str, argument: int) -> None:

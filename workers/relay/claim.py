@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
+from pipeline import metrics
+
 if TYPE_CHECKING:
     from datetime import date, datetime
 
@@ -115,6 +117,11 @@ class Claim(msgspec.Struct, frozen=True):
     payload: str | None = None
     was_added: bool = False
     verdict: Verdict = Send()
+
+    @property
+    def object(self) -> str:
+        """What the record is that decided; `none` for what an operator did."""
+        return self.cause.object or metrics.NO_OBJECT
 
     @property
     def is_superseded(self) -> bool:

@@ -115,13 +115,13 @@ class Lane:
                     to_send.append(claim)
                 case Superseded():
                     unsent.append(outbox.supersession(claim))
-                    metrics.outbox_deliveries.labels("superseded").inc()
+                    metrics.outbox_deliveries.labels(claim.object, "superseded").inc()
                 case Suppressed(reason):
                     unsent.append(outbox.suppression(claim, reason))
-                    metrics.outbox_deliveries.labels("suppressed").inc()
+                    metrics.outbox_deliveries.labels(claim.object, "suppressed").inc()
                     log.info("delivery_suppressed", outbox_id=claim.outbox_id)
                 case Delayed():
-                    metrics.outbox_deliveries.labels("delayed").inc()
+                    metrics.outbox_deliveries.labels(claim.object, "delayed").inc()
                 case _:
                     assert_never(claim.verdict)
         await outbox.settle(self._pool, unsent)
@@ -186,20 +186,21 @@ def _outcome(claim: Claim, answer: Answer, pause_s: float) -> Outcome:
     """Return what an answer makes of a claim; count it, and log it unless all is well."""
     match answer:
         case Delivered():
-            metrics.outbox_deliveries.labels("delivered").inc()
-            metrics.outbox_seconds.observe(max(0.0, time.time() - claim.created_at_s))
+            metrics.outbox_deliveries.labels(claim.object, "delivered").inc()
+            waited_s = max(0.0, time.time() - claim.created_at_s)
+            metrics.outbox_seconds.labels(claim.object).observe(waited_s)
             return outbox.delivery(claim)
         case Refused(error):
-            metrics.outbox_deliveries.labels("refused").inc()
+            metrics.outbox_deliveries.labels(claim.object, "refused").inc()
             log.warning("delivery_refused", outbox_id=claim.outbox_id, error=error)
             return outbox.refusal(claim, error)
         case Held(error, retry_after_s, is_known):
             pause_s = max(pause_s, retry_after_s or 0.0)
-            metrics.outbox_deliveries.labels("held").inc()
+            metrics.outbox_deliveries.labels(claim.object, "held").inc()
             log.warning("delivery_held", outbox_id=claim.outbox_id, error=error)
             return outbox.retry(claim, error, pause_s=pause_s, is_known=is_known)
         case Gone(error):
-            metrics.outbox_deliveries.labels("held").inc()
+            metrics.outbox_deliveries.labels(claim.object, "held").inc()
             return outbox.untried(claim, error)
         case _:
             assert_never(answer)

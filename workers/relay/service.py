@@ -16,6 +16,7 @@ from pipeline.errors import Kind, classify
 from pipeline.lifecycle import first_of, run_until_stopped, wait_or_stop
 from pipeline.settings import SettingsError, require
 from pipeline.signing import key_of
+from pipeline.tally import ProcessKind, Tally
 from workers.relay import outbox
 from workers.relay.breaker import Closed
 from workers.relay.lane import Lane
@@ -199,5 +200,6 @@ async def run(settings: Settings) -> None:
         checks = {"outbox": relay.problem, "settings": relay.missing}
         async with AdminServer(settings.relay.admin_host, settings.relay.admin_port, checks):
             told = Following(settings.database.url, _NAME, {"penstock_outbox": relay.look_now})
-            await run_until_stopped({"relay": relay.run, "listening": told.run})
+            tally = Tally(pool, ProcessKind.RELAY)
+            await run_until_stopped({"relay": relay.run, "listening": told.run, "tally": tally.run})
     log.info("drained")

@@ -1,0 +1,83 @@
+"""What a worker holds of each queue, since when the rest waits there, and how busy it is."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pipeline.tally import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline.objects import SObject
+
+
+class InHand:
+    """Counts deliveries from hand-over to settlement. Queues tell no age; deliveries do.
+
+    Queues are first in, first out: whatever still waits came after the newest delivery that was
+    taken, and after the moment at which the broker had nothing more to hand over.
+    """
+
+    def __init__(self, objects: Sequence[SObject]) -> None:
+        self._counts = dict.fromkeys(objects, 0)
+        self._waits_since: dict[SObject, int] = {}
+        self._consumes = False
+
+    def begin(self) -> None:
+        """Note that consuming begins."""
+        self._consumes = True
+
+    def end(self) -> None:
+        """Note that all that is unsettled goes back."""
+        self._consumes = False
+        self._counts = dict.fromkeys(self._counts, 0)
+
+    def take(self, sobject: SObject | None) -> None:
+        """Count a delivery that was handed over."""
+        self._count(sobject, 1)
+
+    def settle(self, sobject: SObject | None) -> None:
+        """Count a delivery that was settled."""
+        self._count(sobject, -1)
+
+    def read(self, sobject: SObject, received_at: int) -> None:
+        """Note when what was taken came to ingest (Unix ms)."""
+        # One that was handed over again is older than what was taken before it.
+        self._waits_since[sobject] = max(received_at, self._waits_since.get(sobject, 0))
+
+    def waiting(self) -> Mapping[SObject, Waiting]:
+        """Return how things stand with each queue."""
+        now_ms = time.time_ns() // 1_000_000
+        for sobject, count in self._counts.items():
+            if self._consumes and count == 0:
+                self._waits_since[sobject] = now_ms
+        return {
+            sobject: Waiting(count, self._waits_since.get(sobject))
+            for sobject, count in self._counts.items()
+        }
+
+    def _count(self, sobject: SObject | None, step: int) -> None:
+        if sobject in self._counts:
+            self._counts[sobject] = max(0, self._counts[sobject] + step)
+
+
+class Busy:
+    """The time in which any lane has a batch under way: each second counts once."""
+
+    def __init__(self) -> None:
+        self._lane_count = 0
+        self._counted_until_s = 0.0
+
+    def begin(self, now_s: float) -> None:
+        """Note that a lane began a batch."""
+        if self._lane_count == 0:
+            self._counted_until_s = now_s
+        self._lane_count += 1
+
+    def end(self, now_s: float) -> float:
+        """Note that a lane ended its batch; return the time since one last did, or all began."""
+        self._lane_count -= 1
+        passed_s, self._counted_until_s = now_s - self._counted_until_s, now_s
+        return passed_s
