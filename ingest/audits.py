@@ -38,7 +38,7 @@ class AuditHandler:
         received_at = time.time_ns() // 1_000_000
         callout_id = request.headers.get("webhook-id", "")
         with self._intake.hold() as held:
-            org, body = await self._intake.admit(request, held)
+            org, (body, _) = await self._intake.admit(request, held)
             told = checked(audit.check, body)
             require_same_org(told.org_id, org)
             item = Item(callout_id, received_at, masked=False, body=body, kind=Kind.AUDIT)

@@ -1,23 +1,26 @@
 """Reading a request's body in bounded memory and time, inflating it here.
 
 aiohttp would inflate as well, but hands over the start of a truncated gzip body as if it were
-whole; so the server runs with `auto_decompress=False`.
+whole; so the server runs with `auto_decompress=False`. What came compressed goes on to the broker
+as it came.
 """
 
 from __future__ import annotations
 
 import asyncio
-import zlib
-from typing import Final, Protocol
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
 from ingest.problems import bad_request, too_large, unavailable
+from pipeline.gzip_text import GzipError, Inflater, InflatesTooLargeError
 
-_GZIP: Final = 16 + zlib.MAX_WBITS
-# Apex sends one member. Members are cheap to send and dear to begin: 12 MB of empty ones would
-# keep this process busy for seconds.
-_MAX_FURTHER_MEMBERS: Final = 99
+
+class Body(NamedTuple):
+    """A request's text, and the gzip that it came as, if it did."""
+
+    text: bytes
+    gzipped: bytes | None
 
 
 class Held(Protocol):
@@ -27,8 +30,8 @@ class Held(Protocol):
         """Count `size_bytes` more."""
 
 
-async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float, held: Held) -> bytes:
-    """Return the body as it was before compression.
+async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float, held: Held) -> Body:
+    """Return the body as it came, and as it was before compression.
 
     Raises:
         Problem: 413 over the limit before or after decompression, 400 not whole gzip, 503 too
@@ -55,14 +58,12 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float, h
     except TimeoutError:
         raise unavailable("the body came too slowly") from None
     if encoding != "gzip":
-        return b"".join(pieces)
+        return Body(b"".join(pieces), None)
     # Only now, and without a pause before the signature is checked: a stranger's slow request
     # must not park what a few bytes inflate to.
-    inflater = _Inflater(max_bytes)
-    body = b"".join([inflater.feed(piece) for piece in pieces])
-    inflater.finish()
-    held.add(len(body) - sum(map(len, pieces)))
-    return body
+    text = _inflate(pieces, max_bytes)
+    held.add(len(text))
+    return Body(text, b"".join(pieces))
 
 
 async def _pieces(request: web.Request, max_bytes: int, held: Held) -> list[bytes]:
@@ -77,35 +78,13 @@ async def _pieces(request: web.Request, max_bytes: int, held: Held) -> list[byte
     return pieces
 
 
-class _Inflater:
-    """Inflates gzip, several members included, up to a limit."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._room_bytes = max_bytes
-        self._member = zlib.decompressobj(_GZIP)
-        self._further_members = _MAX_FURTHER_MEMBERS
-
-    def feed(self, chunk: bytes) -> bytes:
-        pieces: list[bytes] = []
-        while chunk:
-            if self._member.eof:
-                if self._further_members == 0:
-                    raise bad_request("the gzip body has too many members")
-                self._further_members -= 1
-                self._member = zlib.decompressobj(_GZIP)
-            try:
-                # One byte more than there is room for tells "full" from "exactly fits".
-                piece = self._member.decompress(chunk, self._room_bytes + 1)
-            except zlib.error:
-                raise bad_request("the body is not gzip") from None
-            self._room_bytes -= len(piece)
-            if self._room_bytes < 0:
-                raise too_large(self._max_bytes)
-            pieces.append(piece)
-            chunk = self._member.unconsumed_tail or self._member.unused_data
-        return b"".join(pieces)
-
-    def finish(self) -> None:
-        if not self._member.eof:
-            raise bad_request("the gzip body is truncated")
+def _inflate(pieces: list[bytes], max_bytes: int) -> bytes:
+    inflater = Inflater(max_bytes)
+    try:
+        text = b"".join([inflater.feed(piece) for piece in pieces])
+        inflater.finish()
+    except InflatesTooLargeError:
+        raise too_large(max_bytes) from None
+    except GzipError as error:
+        raise bad_request(f"the gzip body {error}") from None
+    return text

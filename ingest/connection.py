@@ -104,7 +104,7 @@ class ConnectionHandler:
                 "no connect code is open for this org: `penstock org rotate` prints a new one"
             )
         with self._in_flight.hold() as held:
-            body = await read_body(
+            body, _ = await read_body(
                 request, max_bytes=MAX_BODY_BYTES, timeout_s=_BODY_TIMEOUT_S, held=held
             )
             verify_signature(request, (key_of(org.connect_code),), body)

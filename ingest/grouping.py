@@ -41,18 +41,18 @@ class _Lane:
 
     def append(self, waiting: _Waiting) -> None:
         self.waiting.append(waiting)
-        self.waiting_bytes += len(waiting.item.body)
+        self.waiting_bytes += waiting.item.weight_bytes
 
     def next_group(self) -> list[_Waiting]:
         """Take what fits into one message, leaving out whoever gave up waiting."""
         group: list[_Waiting] = []
         room_bytes = MAX_MESSAGE_BYTES
-        while self.waiting and (not group or len(self.waiting[0].item.body) <= room_bytes):
+        while self.waiting and (not group or self.waiting[0].item.weight_bytes <= room_bytes):
             waiting = self.waiting.popleft()
-            self.waiting_bytes -= len(waiting.item.body)
+            self.waiting_bytes -= waiting.item.weight_bytes
             if not waiting.confirmed.done():
                 group.append(waiting)
-                room_bytes -= len(waiting.item.body)
+                room_bytes -= waiting.item.weight_bytes
         return group
 
     def may_publish(self) -> bool:

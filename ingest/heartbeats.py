@@ -86,7 +86,7 @@ class HeartbeatHandler:
             Problem: it is refused, with the contract's status; 503 while the database is away.
         """
         with self._intake.hold() as held:
-            org, body = await self._intake.admit(request, held, to_publish=False)
+            org, (body, _) = await self._intake.admit(request, held, to_publish=False)
             beat = checked(lambda text: decode_body(text, _decoder), body)
             require_same_org(beat.org_id, org)
         skew_ms = beat.clock - time.time_ns() // 1_000_000

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from ingest.admission import Hold, InFlight, OrgRates
+    from ingest.body import Body
     from ingest.door import Door
     from ingest.grouping import Grouper
     from ingest.registry import Org
@@ -31,7 +32,7 @@ class Admitted(NamedTuple):
     """A request that is proven to come from its org and may be worked on."""
 
     org: Org
-    body: bytes
+    body: Body
 
 
 class Intake:
@@ -75,7 +76,7 @@ class Intake:
             timeout_s=self._settings.body_timeout_s,
             held=held,
         )
-        self._door.verify(request, org, body)
+        self._door.verify(request, org, body.text)
         # Only what is proven to come from the org counts against its rate.
         self._rates.admit(org.org_id)
         return Admitted(org, body)

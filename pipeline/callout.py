@@ -43,6 +43,7 @@ _NEEDS: Final[Mapping[Operation, tuple[bool, bool]]] = {
 _SNAPSHOT_SIDES: Final = frozenset({(False, True), (True, False)})
 
 _NULL: Final = Raw(b"null")
+_TOO_DEEP: Final = "nested too deep"
 _FRAME_BYTES: Final = len(b'{"old":,"new":},')
 _PLACE: Final = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<place>\$.*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(?P<field>\w+)`")
@@ -88,6 +89,11 @@ class ChangeText(msgspec.Struct, frozen=True):
     old: Raw = _NULL
     new: Raw = _NULL
 
+    @property
+    def sides(self) -> tuple[Raw, Raw]:
+        """The record before and after."""
+        return (self.old, self.new)
+
 
 class CalloutText(Header, frozen=True, kw_only=True, omit_defaults=True):
     """A callout whose records are left as text."""
@@ -119,10 +125,13 @@ def check(body: bytes) -> CheckedCallout:
     """Check a whole callout against the contract without decoding its records.
 
     Raises:
-        NotJsonError: not UTF-8, not JSON, or nested more than 100 levels deep.
+        NotJsonError: not UTF-8, not JSON, or a record is nested more than 100 levels deep.
         ContractError: JSON, but not this contract; names the place.
     """
-    callout = decode_body(body, _checker)
+    callout = _decode(body, _checker)
+    # Few brackets are no depth, and of many records each has few: the whole needs no looking at.
+    if any(is_too_deep(bytes(side)) for change in read(body).changes for side in change.sides):
+        raise NotJsonError(_TOO_DEEP)
     if callout.operation is Operation.SNAPSHOT and callout.read_at is None:
         raise ContractError("$.read_at", f"required for {callout.operation}")
     if callout.capture_id.startswith(RESERVED_CAPTURE_IDS):
@@ -139,20 +148,27 @@ def decode_body(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         NotJsonError: not UTF-8, not JSON, or nested more than 100 levels deep.
         ContractError: JSON, but not what `decoder` expects; names the place.
     """
+    decoded = _decode(body, decoder)
+    if is_too_deep(body):
+        raise NotJsonError(_TOO_DEEP)
+    return decoded
+
+
+def _decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         require_utf8(body)
     except UnicodeDecodeError as error:
         raise NotJsonError(f"not UTF-8 at byte {error.start}") from None
-    if is_too_deep(body):
-        raise NotJsonError("nested too deep")
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
+        if is_too_deep(body):
+            raise NotJsonError(_TOO_DEEP) from None
         raise _contract_error(str(error)) from None
     except msgspec.DecodeError as error:
         raise NotJsonError(str(error)) from None
     except RecursionError:
-        raise NotJsonError("nested too deep") from None
+        raise NotJsonError(_TOO_DEEP) from None
 
 
 def read(body: bytes) -> CalloutText:

@@ -1,7 +1,8 @@
 """What one broker message holds: the callouts of one routing key that were published together.
 
-The broker's cost is paid per message, so ingest groups callouts. Each item keeps a callout's
-bytes as they were signed, so that an item can be decoded, and fail, alone.
+The broker's cost is paid per message and per byte, so ingest groups callouts and leaves them
+compressed. Each item keeps a callout's bytes as they came, so that an item can be decoded, and
+fail, alone.
 
 Encoding: MessagePack, arrays rather than maps; the version comes first.
 """
@@ -13,9 +14,13 @@ from typing import Final
 
 import msgspec
 
+from pipeline import json_text
 from pipeline.errors import PoisonError
+from pipeline.gzip_text import inflate
 
 VERSION: Final = 1
+# A message's text is at most so many times the message: a worker's memory is bounded by it.
+MAX_INFLATION: Final = 16
 CONTENT_TYPE: Final = "application/vnd.penstock.callouts+msgpack"
 
 
@@ -30,7 +35,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     """One callout, or a slice of one, as ingest received it.
 
     `callout_id` is the request's `webhook-id`, `received_at` Unix ms on ingest's clock. `body` is
-    the contract's JSON, in the masked form of `pipeline.json_text` when `masked`.
+    the contract's JSON, in the masked form of `pipeline.json_text` when `masked`; or gzip of
+    `inflated_bytes` of that JSON, as the org sent it and not masked yet, when those are not 0.
     """
 
     callout_id: str
@@ -38,6 +44,23 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     masked: bool
     body: bytes
     kind: Kind = Kind.CHANGES
+    inflated_bytes: int = 0
+
+    @property
+    def weight_bytes(self) -> int:
+        """What the item counts for in a message, of which `MAX_MESSAGE_BYTES` are room."""
+        return max(len(self.body), self.inflated_bytes // MAX_INFLATION)
+
+    def text(self) -> bytes:
+        """Return the contract's JSON, masked if it has to be.
+
+        Raises:
+            GzipError: the body is not what ingest inflated.
+        """
+        if not self.inflated_bytes:
+            return self.body
+        text = inflate(self.body, self.inflated_bytes)
+        return json_text.mask(text) if self.masked else text
 
 
 class _Envelope(msgspec.Struct, frozen=True, array_like=True):
@@ -69,8 +92,9 @@ def decode(message: bytes) -> list[Item]:
     return envelope.items
 
 
-def _sent(item: Item) -> Item | tuple[str, int, bool, bytes]:
-    # What every reader takes for granted is left out: those that know no other kind read on.
-    if item.kind is Kind.CHANGES:
-        return (item.callout_id, item.received_at, item.masked, item.body)
-    return item
+def _sent(item: Item) -> Item | tuple[object, ...]:
+    # What every reader takes for granted is left out: those that know nothing else read on.
+    if item.inflated_bytes:
+        return item
+    head = (item.callout_id, item.received_at, item.masked, item.body)
+    return head if item.kind is Kind.CHANGES else (*head, item.kind)

@@ -48,6 +48,12 @@ class RuleSet:
         """Tell whether any rule could match such a change, before its records are decoded."""
         return (sobject, operation) in self._by_trigger
 
+    def fields(self, sobject: SObject) -> frozenset[str]:
+        """Return the own fields of a record that deciding and acting take, as rules spell them."""
+        return frozenset(
+            field for rule in self.rules if rule.object is sobject for field in rule.fields
+        )
+
     def evaluate(  # noqa: PLR0913  each is a fact of its own about the change
         self,
         change: Change,

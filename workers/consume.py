@@ -46,6 +46,8 @@ log = structlog.get_logger()
 LANE_COUNT: Final = 2
 # A delivery seen this often may be what kills its worker: its changes are tried one by one.
 SUSPECT_AFTER_DELIVERIES: Final = 3
+# A thousand changes as wide as a lead is; past it a batch only grows in memory, not in rate.
+MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 _SETUP_TIMEOUT_S: Final = 10.0
 _CANCEL_TIMEOUT_S: Final = 2.0
 
@@ -204,8 +206,12 @@ class Consumer:
     async def _gather(self, inbox: Inbox) -> list[Delivery]:
         """Wait for one delivery, then take what else is there, up to a batch; none at the end."""
         batch: list[Delivery] = []
-        change_count = 0
-        while not batch or (change_count < self._settings.batch_count and not inbox.empty()):
+        change_count = size_bytes = 0
+        while not batch or (
+            change_count < self._settings.batch_count
+            and size_bytes < MAX_BATCH_BYTES
+            and not inbox.empty()
+        ):
             message = await inbox.get()
             if message is None:
                 inbox.put_nowait(None)
@@ -216,6 +222,7 @@ class Consumer:
                 self.in_hand.read(newest.object, newest.received_at)
             batch.append(Delivery(message, *decoded))
             change_count += len(decoded.changes) + len(decoded.ranges)
+            size_bytes += decoded.size_bytes
         return batch
 
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:

@@ -10,12 +10,14 @@ import msgspec
 from pipeline import audit, callout, envelope, json_text
 from pipeline.change import Change
 from pipeline.errors import PermanentError, PoisonError, Reason
+from pipeline.gzip_text import GzipError
 from pipeline.objects import Operation, SObject, long_id
 from workers.healing.reading import Reading
 
 if TYPE_CHECKING:
     from pipeline.audit import AuditRange
     from pipeline.change import Fields
+    from workers.field_reader import FieldReader
 
 _NULL: Final = b"null"
 
@@ -85,12 +87,13 @@ class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
         """Return old or new as Apex wrote it, to the byte."""
         return json_text.unmask(side) if self.masked and side is not None else side
 
-    def decode(self) -> Change:
-        """Decode the records for the rules.
+    def decode(self, reader: FieldReader | None = None) -> Change:
+        """Decode the records for the rules: no more of them than `reader` reads, if one is given.
 
         Raises:
             PermanentError: a record is not a JSON object that can be read.
         """
+        old, new = self._read(reader)
         return Change(
             org_id=self.org_id,
             object=self.object,
@@ -102,9 +105,20 @@ class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
             # Dates count from when the record was seen to be so.
             captured_at=self.seen_at,
             actor_id=self.actor_id,
-            old=_fields(self.old),
-            new=_fields(self.new),
+            old=old,
+            new=new,
         )
+
+    def _read(self, reader: FieldReader | None) -> tuple[Fields | None, Fields | None]:
+        try:
+            # A masked record's characters are to be put back in all that is read of it.
+            if reader is not None and not self.masked:
+                return reader.read(self.old, self.new)
+            return _fields(self.old), _fields(self.new)
+        except (ValueError, RecursionError) as error:
+            raise PermanentError(
+                Reason.INVALID_RECORD, f"the record cannot be read: {error}"
+            ) from error
 
     def as_callout(self) -> bytes:
         """Return a callout of this change alone, in the contract's form: what a replay sends."""
@@ -137,6 +151,11 @@ class Decoded(NamedTuple):
     ranges: list[AuditRange]
     poison: PoisonError | None
 
+    @property
+    def size_bytes(self) -> int:
+        """The size of the records."""
+        return sum(len(one.old or b"") + len(one.new or b"") for one in self.changes)
+
 
 def decode(message: bytes) -> Decoded:
     """Decode one message.
@@ -152,14 +171,15 @@ def decode(message: bytes) -> Decoded:
     poison: PoisonError | None = None
     for item in items:
         try:
+            text = item.text()
             match item.kind:
                 case envelope.Kind.CHANGES:
-                    changes += _changes(item)
+                    changes += _changes(item, text)
                 case envelope.Kind.AUDIT:
-                    ranges.append(audit.read(item.body))
+                    ranges.append(audit.read(text))
                 case unknown:
                     assert_never(unknown)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, GzipError) as error:
             poison = PoisonError(f"callout {item.callout_id}: {error}")
     return Decoded(changes, ranges, poison)
 
@@ -169,10 +189,10 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _changes(item: envelope.Item) -> list[ReceivedChange]:
+def _changes(item: envelope.Item, text: bytes) -> list[ReceivedChange]:
     # The decoder leaves records as text and does not look into them.
-    json_text.require_utf8(item.body)
-    read = callout.read(item.body)
+    json_text.require_utf8(text)
+    read = callout.read(text)
     if read.operation is Operation.SNAPSHOT:
         return [_snapshot(item, read, change) for change in read.changes]
     changes: list[ReceivedChange] = []
@@ -232,11 +252,4 @@ def _text(raw: msgspec.Raw) -> bytes | None:
 
 
 def _fields(text: bytes | None) -> Fields | None:
-    if text is None:
-        return None
-    try:
-        return json_text.decode_fields(text)
-    except (ValueError, RecursionError) as error:
-        raise PermanentError(
-            Reason.INVALID_RECORD, f"the record cannot be read: {error}"
-        ) from error
+    return None if text is None else json_text.decode_fields(text)

@@ -11,6 +11,7 @@ import structlog
 from pipeline.errors import TransientError
 from pipeline.objects import SObject
 from rules import CompiledRule, RuleError, RuleSet, compile_rule, parse_rules
+from workers.field_reader import FieldReader
 from workers.lookups.climbs import Climbs
 
 if TYPE_CHECKING:
@@ -38,6 +39,19 @@ class OrgRules(NamedTuple):
     climbs: Climbs
     sync_user_id: str
     zone: tzinfo
+    readers: dict[SObject, FieldReader | None]
+
+    def reader(self, sobject: SObject) -> FieldReader | None:
+        """Return what reads of an object's records the fields that decide.
+
+        None where whole records are looked at: those that climbs lead from, or to.
+        """
+        if sobject not in self.readers:
+            climbs = self.climbs
+            is_climbed = climbs.is_watched(sobject) or climbs.references(sobject)
+            names = self.rules.fields(sobject)
+            self.readers[sobject] = None if is_climbed else FieldReader(names, names)
+        return self.readers[sobject]
 
 
 class RuleBook:
@@ -80,6 +94,7 @@ class RuleBook:
                 climbs=Climbs(by_org[row["org_id"]], kept[row["org_id"]]),
                 sync_user_id=row["sync_user_id"],
                 zone=_zone(row["org_id"], row["time_zone"]),
+                readers={},
             )
             for row in await connection.fetch(_READ_ORGS)
             if row["org_id"] in by_org or row["org_id"] in kept

@@ -9,7 +9,6 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ops.rule_trial.distinct import Room
-from ops.rule_trial.fields import FieldReader
 from ops.rule_trial.parents import Parents
 from ops.rule_trial.people import read_standings
 from ops.rule_trial.tally import Tally
@@ -17,6 +16,7 @@ from pipeline.change import Change
 from pipeline.objects import Operation, SObject
 from rules import MAX_LOOKUPS, Moment, States
 from rules.trial import names_with_old
+from workers.field_reader import FieldReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

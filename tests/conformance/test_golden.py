@@ -21,6 +21,7 @@ SHA256 = {
     "callout-v1-undelete.json": "67c308038232967aee3fd4fc9bd76500c30a0e7eea772d306138e228ff371148",
     "callout-v1-update.json": "1cce0d0e443a680a668312b5bbb47472ff3f17395cc0adfc0cc9cfd02f1e7875",
     "envelope-v1-audit.msgpack": "5e117ac1cb193b8a9087d9de260fa9ebaf01525976b96d26c49486aa0ea4f547",
+    "envelope-v1-gzip.msgpack": "a1b8293ade17dc666b44cb64af1f05fc5164187abc91315a0a8d423b0a9132aa",
     "envelope-v1.msgpack": "08debb2b02146eb5dc2d813dcb06979b2d753159807a9e3af8a68d55c1ca24f1",
 }
 CALLOUTS = ["update", "insert", "delete", "undelete"]
@@ -68,6 +69,16 @@ def test_an_envelope_with_an_audit_and_a_snapshot_is_read_and_written_to_the_byt
     assert (second.kind, second.masked) == (envelope.Kind.CHANGES, True)
     assert json_text.unmask(second.body) == of_operation("snapshot")
     assert envelope.encode([first, second]) == message
+
+
+def test_an_envelope_of_gzip_is_read_and_written_to_the_byte() -> None:
+    message = golden("envelope-v1-gzip.msgpack")
+    items = envelope.decode(message)
+    assert [item.masked for item in items] == [False, True]
+    for item, operation in zip(items, ["update", "insert"], strict=True):
+        text = item.text()
+        assert (json_text.unmask(text) if item.masked else text) == of_operation(operation)
+    assert envelope.encode(items) == message
 
 
 @pytest.mark.parametrize("operation", [*CALLOUTS, "snapshot"])

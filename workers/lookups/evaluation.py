@@ -80,7 +80,7 @@ def _first(book: RuleBook, case: Case) -> Judged:
     rules = book.of(received.org_id)
     if rules is None or not rules.rules.listens_to(received.object, received.operation):
         return Judged(case, None, _NO_VERDICTS)
-    change = received.decode()
+    change = received.decode(rules.reader(received.object))
     verdicts = _ask(rules, case, change, None)
     return Judged(case, change if verdicts.unread or rules.climbs else None, verdicts)
 

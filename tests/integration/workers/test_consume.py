@@ -19,6 +19,7 @@ from tests.integration.workers.consuming import (
     consuming,
 )
 from tests.servers import until
+from workers.consume import MAX_BATCH_BYTES
 from workers.dead_letters import TooManyDeadLetters
 
 if TYPE_CHECKING:
@@ -69,6 +70,23 @@ async def test_stopping_finishes_the_batch_under_way_and_gives_the_rest_back(
     taken = len(double.batches[0])
     assert len(double.batches) == 1
     await broker.until_waiting(6 - taken, 0)
+
+
+async def test_a_batch_is_bounded_by_the_bytes_that_its_changes_inflate_to(
+    broker: Broker, pool: Pool
+) -> None:
+    double = DoubleProcessor()
+    wide = {"Description": "x" * (MAX_BATCH_BYTES // 2 + 1)}
+    async with consuming(broker, pool, double, Worker()):
+        await broker.publish(message(inserted(lead())))
+        await until(lambda: len(double.batches) == 1)
+        await broker.publish(*(message(inserted(lead(**wide))) for _ in range(6)))
+        # All of them are here by the time the first batch is done.
+        await broker.until_waiting(0, 1)
+        double.go_on.set()
+        await broker.until_waiting(0, 1)
+        await until(lambda: sum(map(len, double.batches)) == 7)
+    assert max(map(len, double.batches)) == 2
 
 
 async def test_a_drain_that_takes_too_long_settles_nothing_and_the_third_delivery_is_suspect(

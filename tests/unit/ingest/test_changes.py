@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import time
 from typing import Any
 
@@ -47,20 +48,24 @@ async def test_a_callout_is_published_as_it_was_signed_and_counted(*, compressed
     assert answer == (202, {"accepted": 1, "conditions_version": 7})
     ((routing_key, (item,)),) = edge.group.submitted
     assert routing_key == "lead.update"
-    assert (item.callout_id, item.masked, item.body) == ("msg_1", False, body)
+    assert (item.callout_id, item.masked, item.text()) == ("msg_1", False, body)
+    # What came compressed goes on compressed.
+    assert item.inflated_bytes == (len(body) if compressed else 0)
     assert before_ms <= item.received_at <= time.time_ns() // 1_000_000
 
 
 @pytest.mark.parametrize(
     "text", [r"\u0000", r"\ud83d", r"half \ude00 emoji", r"\u001a0000", "\\\\"]
 )
-async def test_text_of_any_characters_is_taken_and_kept(text: str) -> None:
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_text_of_any_characters_is_taken_and_kept(text: str, *, compressed: bool) -> None:
     edge = Edge()
     body = encoded().replace(b'"Id"', b'"Name": "' + text.encode() + b'", "Id"')
-    assert (await edge.post(body))[0] == 202
+    assert (await edge.post(body, compressed=compressed))[0] == 202
     (item,) = edge.items
-    assert json_text.unmask(item.body) == body
-    assert len(callout.read(item.body).changes) == 1
+    assert item.masked is (json_text.mask(body) is not body)
+    assert json_text.unmask(item.text()) == body
+    assert len(callout.read(item.text()).changes) == 1
 
 
 async def test_a_large_callout_is_published_in_slices_that_share_its_id() -> None:
@@ -72,6 +77,25 @@ async def test_a_large_callout_is_published_in_slices_that_share_its_id() -> Non
     assert {item.callout_id for item in edge.items} == {"msg_1"}
     assert max(len(item.body) for item in edge.items) <= MAX_MESSAGE_BYTES
     assert sum(len(callout.read(item.body).changes) for item in edge.items) == 20
+
+
+async def test_a_large_callout_that_came_compressed_goes_on_whole() -> None:
+    edge = Edge()
+    changes = [{"old": {"Id": LEAD_ID, "Name": secrets.token_hex(1500)}, "new": {"Id": LEAD_ID}}]
+    body = encoded(changes=changes * 200)
+    assert len(body) > 2 * MAX_MESSAGE_BYTES
+    assert (await edge.post(body, compressed=True))[1]["accepted"] == 200
+    (item,) = edge.items
+    assert item.text() == body
+
+
+async def test_what_inflates_to_more_than_a_message_may_hold_is_sliced() -> None:
+    edge = Edge()
+    record = {"Id": LEAD_ID, "Description": "x" * 30_000}
+    body = encoded(changes=[{"old": record, "new": record}] * 100)
+    assert (await edge.post(body, compressed=True))[1]["accepted"] == 100
+    assert {item.inflated_bytes for item in edge.items} == {0}
+    assert max(len(item.body) for item in edge.items) <= MAX_MESSAGE_BYTES
 
 
 async def test_a_callout_of_no_changes_is_accepted_and_not_published() -> None:

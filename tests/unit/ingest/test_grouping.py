@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.grouping import MAX_MESSAGES_IN_FLIGHT, Grouper
-from pipeline.envelope import Item
+from pipeline.envelope import MAX_INFLATION, Item
 from pipeline.errors import BrokerUnavailable
 from pipeline.topology import MAX_MESSAGE_BYTES
 
@@ -18,8 +18,8 @@ DEADLINE_S = 10
 HALF = MAX_MESSAGE_BYTES // 2
 
 
-def item(name: str, size_bytes: int = 10) -> Item:
-    return Item(name, 1, masked=False, body=b"x" * size_bytes)
+def item(name: str, size_bytes: int = 10, inflated_bytes: int = 0) -> Item:
+    return Item(name, 1, masked=False, body=b"x" * size_bytes, inflated_bytes=inflated_bytes)
 
 
 class Broker:
@@ -141,6 +141,16 @@ async def test_a_message_holds_no_more_than_its_bytes(broker: Broker, callers: C
     await broker.confirm_all()
     assert broker.groups == [["first"], ["a", "b"], ["c", "d"]]
     assert max(broker.sizes_bytes) <= MAX_MESSAGE_BYTES
+
+
+async def test_a_message_inflates_to_no_more_than_a_worker_can_hold(
+    broker: Broker, callers: Callers
+) -> None:
+    await callers.submit(item("first"))
+    for name in "abc":
+        await callers.submit(item(name, 10, inflated_bytes=HALF * MAX_INFLATION))
+    await broker.confirm_all()
+    assert broker.groups == [["first"], ["a", "b"], ["c"]]
 
 
 async def test_what_exactly_fits_goes_along(broker: Broker, callers: Callers) -> None:

@@ -202,13 +202,25 @@ def test_what_is_no_json_is_told_from_what_is_no_contract(body: bytes) -> None:
 
 
 def test_a_record_may_nest_up_to_the_bound() -> None:
-    # The document, the list, the change and the record are four levels.
+    # The record is a level itself.
     nested: list[Any] = []
-    for _ in range(95):
+    for _ in range(98):
         nested = [nested]
     check(encoded(changes=[{"old": {"Id": LEAD}, "new": {"Id": LEAD, "Deep": nested}}]))
     with pytest.raises(NotJsonError, match="deep"):
         check(encoded(changes=[{"old": {"Id": LEAD}, "new": {"Id": LEAD, "Deep": [nested]}}]))
+
+
+def test_a_deep_record_is_found_among_many_and_before_another_mistake() -> None:
+    change = {"old": {"Id": LEAD}, "new": {"Id": LEAD}}
+    nested: list[Any] = []
+    for _ in range(200):
+        nested = [nested]
+    deep = {"old": {"Id": LEAD, "Deep": nested}, "new": {"Id": LEAD}}
+    with pytest.raises(NotJsonError, match="deep"):
+        check(encoded(changes=[*[change] * 150, deep, *[change] * 20]))
+    with pytest.raises(NotJsonError, match="deep"):
+        check(encoded(changes=[deep], object="lead"))
 
 
 RECORDS = st.fixed_dictionaries(

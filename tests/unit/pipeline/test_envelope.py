@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import gzip
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import json_text
 from pipeline.envelope import VERSION, Item, Kind, decode, encode
 from pipeline.errors import PoisonError
+from pipeline.gzip_text import GzipError
 
 ITEMS = st.lists(
     st.builds(
@@ -16,6 +20,7 @@ ITEMS = st.lists(
         masked=st.booleans(),
         body=st.binary(max_size=200),
         kind=st.sampled_from(Kind),
+        inflated_bytes=st.integers(0, 2**31),
     ),
     max_size=6,
 )
@@ -72,7 +77,7 @@ def test_bytes_after_the_end_and_endless_nesting_are_poison() -> None:
 
 def test_an_item_may_grow_at_its_end() -> None:
     message = msgspec.msgpack.encode(
-        [1, [["id", 7, False, b"{}", "changes", "of tomorrow"]], "as well"]
+        [1, [["id", 7, False, b"{}", "changes", 0, "of tomorrow"]], "as well"]
     )
     assert decode(message) == [Item("id", 7, masked=False, body=b"{}")]
 
@@ -91,3 +96,33 @@ def test_changes_are_encoded_as_ever_and_an_audit_says_what_it_is() -> None:
 def test_a_kind_that_is_not_known_is_poison() -> None:
     with pytest.raises(PoisonError):
         decode(msgspec.msgpack.encode([1, [["id", 7, False, b"{}", "of tomorrow"]]]))
+
+
+@given(st.text(max_size=200), st.booleans())
+def test_gzip_says_what_it_inflates_to(text: str, masked: bool) -> None:  # noqa: FBT001  hypothesis gives it
+    body = text.encode()
+    if not body:
+        return
+    item = Item("id", 7, masked, gzip.compress(body), inflated_bytes=len(body))
+    (read,) = decode(encode([item]))
+    assert read.text() == (json_text.mask(body) if masked else body)
+
+
+def test_gzip_is_masked_once_it_is_inflated() -> None:
+    body = rb'{"Name": "\u0000"}'
+    item = Item("id", 7, masked=True, body=gzip.compress(body), inflated_bytes=len(body))
+    assert item.text() == rb'{"Name": "\u001a0000"}'
+
+
+@pytest.mark.parametrize("said", [1, 3, 100])
+def test_gzip_of_another_size_than_was_said_is_refused(said: int) -> None:
+    item = Item("id", 7, masked=False, body=gzip.compress(b"{}"), inflated_bytes=said)
+    with pytest.raises(GzipError, match="than it was said to be"):
+        item.text()
+
+
+def test_what_inflates_beyond_all_measure_weighs_more_than_its_bytes() -> None:
+    assert Item("id", 7, masked=False, body=b"x" * 10).weight_bytes == 10
+    assert Item("id", 7, masked=False, body=b"x" * 10, inflated_bytes=100).weight_bytes == 10
+    heavy = Item("id", 7, masked=False, body=b"x" * 10, inflated_bytes=1600)
+    assert heavy.weight_bytes == 100

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # How JSON may spell a letter of a name; names of fields are ASCII.
 _ESCAPED_LETTER: Final = rb"\u00"
+# To look for so many names costs as much as to decode the records whole.
+_MOST_LOOKED_FOR: Final = 12
 _names: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _value: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(float_hook=Decimal)
 
@@ -66,6 +68,8 @@ class FieldReader:
             for name in self._names
             if not (after and name in after) and not (before and name in before)
         ]
+        if len(absent) > _MOST_LOOKED_FOR:
+            return _whole(old), _whole(new)
         if absent and not (
             self._is_complete(new, after, absent)
             # Where no old value matters, another spelling in the old record leads to nothing.

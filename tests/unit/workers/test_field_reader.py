@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.rule_trial.fields import FieldReader
 from pipeline.change import Change
 from pipeline.json_text import decode_fields, mask
 from pipeline.objects import Operation, SObject
 from rules import Moment, States
+from workers.field_reader import FieldReader
 
 if TYPE_CHECKING:
     from pipeline.change import Fields
