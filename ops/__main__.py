@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "suppress": "ops.commands.suppress:suppress",
     "explain": "ops.commands.explain:explain",
     "flow": "ops.commands.flow:flow",
+    "doctor": "ops.commands.doctor:doctor",
     "audit": "ops.commands.audit:audit",
     "dead": "ops.commands.dead:dead",
     "gaps": "ops.commands.gaps:gaps",

@@ -51,6 +51,13 @@ class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """RabbitMQ."""
 
     url: Annotated[Secret, Meta(description="amqp:// or amqps:// URL of RabbitMQ")] = Secret("")
+    management_url: Annotated[
+        Secret,
+        Meta(
+            description="http:// or https:// URL of RabbitMQ's management API, with user and"
+            " password; `doctor` looks at alarms and policies there"
+        ),
+    ] = Secret("")
 
 
 class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -237,6 +244,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         ) from None
     _check_public_url(settings.ingest.public_url)
     _check_url("broker", settings.broker.url, ("amqp://", "amqps://"))
+    _check_url("broker", settings.broker.management_url, ("http://", "https://"), "management_url")
     _check_url("database", settings.database.url, ("postgresql://", "postgres://"))
     _check_together(settings)
     return settings
@@ -251,17 +259,17 @@ def _check_public_url(url: str) -> None:
         )
 
 
-def _check_url(section: str, url: Secret, schemes: tuple[str, ...]) -> None:
+def _check_url(section: str, url: Secret, schemes: tuple[str, ...], name: str = "url") -> None:
     """Refuse a URL that no library could read, quoting nothing: it holds a password."""
     if not url:
         return
     if not url.value.startswith(schemes):
         raise SettingsError(
-            f"{_variable(section, 'url')}: does not begin with {' or '.join(schemes)}"
+            f"{_variable(section, name)}: does not begin with {' or '.join(schemes)}"
         )
     if not _ADDRESSES.fullmatch(urlsplit(url.value).netloc.rpartition("@")[2]):
         raise SettingsError(
-            f"{_variable(section, 'url')}: no host or port where one belongs (is a # ? or / in the"
+            f"{_variable(section, name)}: no host or port where one belongs (is a # ? or / in the"
             " password not percent-encoded?)"
         )
 

@@ -19,6 +19,7 @@ from pipeline.objects import Operation, SObject
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+    from pamqp.common import FieldTable
 
 CHANGES: Final = "penstock.changes"
 REPLAY: Final = "penstock.replay"
@@ -70,13 +71,35 @@ async def exists(connection: AbstractConnection) -> bool:
     """Tell whether every queue was declared before now."""
     async with connection.channel() as channel:
         try:
-            for sobject in SObject:
-                await channel.declare_queue(queue_name(sobject), passive=True)
-                await channel.declare_queue(dead_queue_name(sobject), passive=True)
-            await channel.declare_queue(LOG, passive=True)
+            for name in queue_names():
+                await channel.declare_queue(name, passive=True)
         except ChannelNotFoundEntity:
             return False
     return True
+
+
+def queue_names() -> list[str]:
+    """Return the names of all queues."""
+    objects = [name for one in SObject for name in (queue_name(one), dead_queue_name(one))]
+    return [*objects, LOG]
+
+
+def queue_arguments(name: str) -> FieldTable:
+    """Return what a queue is declared with."""
+    if name == LOG:
+        return {"x-queue-type": "stream", "x-max-age": LOG_MAX_AGE}
+    quorum: FieldTable = {
+        "x-queue-type": "quorum",
+        "x-overflow": "reject-publish",
+        "x-max-length-bytes": MAX_QUEUE_BYTES,
+    }
+    if name.startswith(f"{DEAD}."):
+        return quorum
+    return quorum | {
+        "x-dead-letter-exchange": DEAD,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-delivery-limit": DELIVERY_LIMIT,
+    }
 
 
 async def declare(channel: AbstractChannel) -> AbstractExchange:
@@ -90,32 +113,14 @@ async def declare(channel: AbstractChannel) -> AbstractExchange:
     replay = await channel.declare_exchange(REPLAY, ExchangeType.TOPIC, durable=True)
     dead = await channel.declare_exchange(DEAD, ExchangeType.TOPIC, durable=True)
     for sobject in SObject:
+        dead_name, name = dead_queue_name(sobject), queue_name(sobject)
         dead_queue = await channel.declare_queue(
-            dead_queue_name(sobject),
-            durable=True,
-            arguments={
-                "x-queue-type": "quorum",
-                "x-overflow": "reject-publish",
-                "x-max-length-bytes": MAX_QUEUE_BYTES,
-            },
+            dead_name, durable=True, arguments=queue_arguments(dead_name)
         )
         await dead_queue.bind(dead, f"{sobject.lower()}.*")
-        queue = await channel.declare_queue(
-            queue_name(sobject),
-            durable=True,
-            arguments={
-                "x-queue-type": "quorum",
-                "x-dead-letter-exchange": DEAD,
-                "x-dead-letter-strategy": "at-least-once",
-                "x-overflow": "reject-publish",
-                "x-delivery-limit": DELIVERY_LIMIT,
-                "x-max-length-bytes": MAX_QUEUE_BYTES,
-            },
-        )
+        queue = await channel.declare_queue(name, durable=True, arguments=queue_arguments(name))
         await queue.bind(changes, f"{sobject.lower()}.*")
         await queue.bind(replay, f"{sobject.lower()}.*")
-    log = await channel.declare_queue(
-        LOG, durable=True, arguments={"x-queue-type": "stream", "x-max-age": LOG_MAX_AGE}
-    )
+    log = await channel.declare_queue(LOG, durable=True, arguments=queue_arguments(LOG))
     await log.bind(changes, "#")
     return changes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +12,8 @@ import click
 from rich.console import Console, Group
 from rich.live import Live
 
-from ops.commands.flow_lines import drain_table, flow_table, told_lines
+from ops.commands.flow_lines import drain_parts, flow_table, told_lines
+from ops.commands.lines import WIDTH
 from ops.flow import read_flow, read_queues, workers_needed
 from ops.runtime import Runtime, as_json, pass_runtime, print_json, run
 from ops.stack.home import BROKER_URL, DATABASE_URL
@@ -63,7 +65,7 @@ def flow(runtime: Runtime, *, watch: bool, within_s: float | None, json: bool) -
     if json:
         print_json(found if within_s is None else {"flow": found, "drain": drains})
         return
-    Console().print(_shown(found, drains))
+    _console().print(_shown(found, drains))
 
 
 async def _read(runtime: Runtime, within_s: float | None) -> tuple[Flow, list[Drain]]:
@@ -82,8 +84,13 @@ async def _watch(runtime: Runtime, within_s: float | None) -> None:
             await asyncio.sleep(max(0.0, _LOOK_EVERY_S - (time.monotonic() - started)))
 
 
+def _console() -> Console:
+    # Whoever pipes a table into another program wants its lines whole.
+    return Console() if sys.stdout.isatty() else Console(width=WIDTH)
+
+
 def _shown(found: Flow, drains: list[Drain]) -> RenderableType:
     parts: list[RenderableType] = [flow_table(found), *told_lines(found)]
     if drains:
-        parts += ["", drain_table(drains)]
+        parts += drain_parts(drains)
     return Group(*parts)

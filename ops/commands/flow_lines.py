@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -11,22 +11,24 @@ from rich.text import Text
 from ops.commands.lines import times
 from ops.runtime import printable
 from ops.times import ago, span
+from pipeline.objects import SObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ops.flow import Drain, Flow, Latency, ObjectFlow
+    from rich.console import RenderableType
 
-_NUMBERS = ("in/s", "waiting", "oldest", "workers", "out/s", "p50", "p99", "dead")
-_LATER = ("fired/s", "outbox", "oldest", "sent/s", "p99", "failed")
+    from ops.flow import Drain, Flow, ObjectFlow
+
+_COLUMNS = (
+    *("in/s", "queue", "oldest", "workers", "out/s", "p50 ms", "p99 ms", "dead"),
+    *("fired/s", "outbox", "oldest", "sent/s", "failed"),
+)
 
 
 def flow_table(flow: Flow) -> Table:
     """Return a line for each object, in the order of the path."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("object")
-    for column in (*_NUMBERS, *_LATER):
-        table.add_column(column, justify="right")
+    table = _table("object", *_COLUMNS)
     for one in flow.objects:
         table.add_row(*_cells(one))
     return table
@@ -35,20 +37,18 @@ def flow_table(flow: Flow) -> Table:
 def _cells(one: ObjectFlow) -> Iterator[Text]:
     waiting = None if one.depth_count is None else one.depth_count + one.in_hand_count
     is_left = bool(waiting) and not one.worker_count
-    outbox = one.outbox
     yield Text(one.object)
     yield _rate(one.accepted_per_s)
     yield _number(waiting)
     yield _span(one.oldest_s)
     yield Text(str(one.worker_count), style="bold red" if is_left else "")
     yield _rate(one.committed_per_s)
-    yield from (_ms(one.latency.p50_ms), _ms(one.latency.p99_ms))
+    yield from (_number(one.latency.p50_ms, ""), _number(one.latency.p99_ms, ""))
     yield _bad(one.dead_count + (one.dead_queue_count or 0))
     yield _rate(one.fired_per_s)
-    yield Text(f"{outbox.open_count:,}" + ("+" if outbox.has_more else ""))
-    yield _span(outbox.oldest_s)
+    yield Text(f"{one.outbox.open_count:,}" + ("+" if one.outbox.has_more else ""))
+    yield _span(one.outbox.oldest_s)
     yield _rate(one.sent_per_s)
-    yield _ms(_p99(one.send_latency))
     yield _bad(one.failed_count)
 
 
@@ -71,41 +71,43 @@ def told_lines(flow: Flow) -> Iterator[Text]:
         yield Text(printable(flow.problem), style="bold red")
 
 
-def drain_table(drains: Sequence[Drain]) -> Table:
-    """Return how many workers each object needs."""
-    within = span(drains[0].within_s)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("object")
-    for column in ("changes waiting", "arriving/s", "one worker/s", "workers now"):
-        table.add_column(column, justify="right")
-    table.add_column(f"needed to drain in {within}", justify="right")
+def drain_parts(drains: Sequence[Drain]) -> Iterator[RenderableType]:
+    """Yield how many workers each object needs, and why that is not known of some."""
+    table = _table("object", "changes waiting", "arriving/s", "one worker/s", "workers", "needed")
+    unknown: defaultdict[str, list[str]] = defaultdict(list)
     for one in drains:
-        needed = one.why if one.workers_needed is None else f"{one.workers_needed:,}"
         table.add_row(
             one.object,
             _number(one.backlog_count),
             _rate(one.arriving_per_s),
             _number(one.worker_changes_per_s),
             str(one.worker_count),
-            needed,
+            _number(one.workers_needed),
         )
+        if one.why is not None:
+            unknown[one.why].append(one.object)
+    yield Text(f"\nto drain within {span(drains[0].within_s)}:")
+    yield table
+    for why, objects in unknown.items():
+        yield Text(f"{', '.join(objects)}: not known, {why}", style="yellow")
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True, min_width=len(SObject.OPPORTUNITY))
+    for column in others:
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
-def _p99(latency: Latency) -> float | None:
-    return latency.p99_ms
-
-
-def _number(value: float | None) -> Text:
-    return Text("?" if value is None else f"{value:,.0f}")
+def _number(value: float | None, without: str = "?") -> Text:
+    return Text(without if value is None else f"{value:,.0f}")
 
 
 def _rate(value: float) -> Text:
-    return Text(f"{value:,.1f}" if value < 10 else f"{value:,.0f}", style="" if value else "dim")  # noqa: PLR2004  a digit more where it says something
-
-
-def _ms(value: float | None) -> Text:
-    return Text("" if value is None else f"{value:,.0f} ms")
+    # A digit more where it says something.
+    text = f"{value:,.0f}" if value >= 10 or not value else f"{value:.1f}"  # noqa: PLR2004
+    return Text(text, style="" if value else "dim")
 
 
 def _span(value: float | None) -> Text:

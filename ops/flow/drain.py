@@ -49,8 +49,11 @@ def _needed(one: ObjectFlow, within_s: float) -> Drain:
         )
         if backlog == 0 and one.accepted_per_s == 0:
             needed = 0
+        elif backlog == 0 and one.worker_changes_per_s is None:
+            # What never kept a worker busy for a second of a minute is far below what one can do.
+            needed = 1
         elif one.worker_changes_per_s is None:
-            why = "no worker was busy with it for a second of a minute in the last hour"
+            why = "no worker was busy with it for a second of any minute in the last hour"
         else:
             wanted_per_s = one.accepted_per_s + backlog / within_s
             needed = math.ceil(wanted_per_s / one.worker_changes_per_s)

@@ -161,7 +161,7 @@ class _Reading:
             accepted_per_s=self._per_s(minutes, "accepted_count"),
             depth_count=queue.depth_count if queue else None,
             in_hand_count=in_hand_count,
-            oldest_s=self._oldest_s(queue, in_hand_count, waiting),
+            oldest_s=self._oldest_s(queue, waiting),
             consumer_count=queue.consumer_count if queue else None,
             worker_count=sum(
                 one.state == "running" and sobject.value in one.objects for one in self._known
@@ -187,11 +187,8 @@ class _Reading:
         count = _total([row for row in minutes if row["minute"] >= since], column)
         return round(count / (self._now - since).total_seconds(), 2)
 
-    def _oldest_s(
-        self, queue: Queue | None, in_hand_count: int, waiting: Record | None
-    ) -> float | None:
-        is_waiting = in_hand_count or (queue is not None and queue.depth_count)
-        if not is_waiting or waiting is None or waiting["waits_since"] is None:
+    def _oldest_s(self, queue: Queue | None, waiting: Record | None) -> float | None:
+        if not queue or not queue.depth_count or not waiting or waiting["waits_since"] is None:
             return None
         waits_since_s = float(waiting["waits_since"]) / 1000
         return max(0.0, round(self._now.timestamp() - waits_since_s, 1))

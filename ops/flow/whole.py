@@ -42,13 +42,13 @@ class ObjectFlow(msgspec.Struct, frozen=True, kw_only=True):
     None stands for what cannot be told: `depth_count`, `consumer_count` and `dead_queue_count`
     without RabbitMQ, `oldest_s` while nothing waits, or if no worker took any of it lately.
     `depth_count` counts messages, each of one or more callouts, `in_hand_count` those that workers
-    hold. `oldest_s` is how long the oldest of them may have waited, at most. `worker_count` workers
-    consume it. `latency` is from a callout's arrival to its commit, `send_latency` from there to
-    the target's answer; both of the last hour. In it `dead_count` changes became dead letters,
-    `failed_count` rows were refused by their target and `held_count` attempts not taken.
-    `changes_per_message` and `worker_changes_per_s`, the rate of one worker in the hour's fullest
-    minute of one, are measured; None if nothing was. `minutes` are the last 60 with the one under
-    way, oldest first.
+    hold. `oldest_s` is how long the oldest message in the queue may have waited, at most.
+    `worker_count` workers consume it. `latency` is from a callout's arrival to its commit,
+    `send_latency` from there to the target's answer; both of the last hour. In it `dead_count`
+    changes became dead letters, `failed_count` rows were refused by their target and `held_count`
+    attempts not taken. `changes_per_message` and `worker_changes_per_s`, the rate of one worker in
+    the hour's fullest minute of one, are measured; None if nothing was. `minutes` are the last 60
+    with the one under way, oldest first.
     """
 
     object: str

@@ -1,7 +1,12 @@
 """PostgreSQL: the pool, the migrations and the partitions of the history."""
 
 from pipeline.database.following import Following
-from pipeline.database.migrate import migrate, pending_migrations, require_migrated
+from pipeline.database.migrate import (
+    migrate,
+    pending_migrations,
+    require_migrated,
+    unknown_migrations,
+)
 from pipeline.database.partitions import ensure_partitions, window
 from pipeline.database.pool import DATABASE_ERRORS, Connection, Pool, open_pool
 
@@ -15,5 +20,6 @@ __all__ = [
     "open_pool",
     "pending_migrations",
     "require_migrated",
+    "unknown_migrations",
     "window",
 ]

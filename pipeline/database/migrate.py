@@ -32,6 +32,13 @@ async def pending_migrations(connection: Connection) -> list[int]:
     return sorted(number for number in _migrations() if number not in applied)
 
 
+async def unknown_migrations(connection: Connection) -> list[int]:
+    """Return the numbers of migrations that a later version applied to this database."""
+    rows = await connection.fetch("SELECT number FROM schema_migration ORDER BY number")
+    known = _migrations()
+    return [row["number"] for row in rows if row["number"] not in known]
+
+
 async def migrate(connection: Connection, *, retention_days: int, now_ms: int) -> list[int]:
     """Bring the database up to date; return the numbers of the migrations applied.
 

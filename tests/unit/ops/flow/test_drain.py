@@ -59,6 +59,10 @@ def test_an_empty_queue_that_nothing_comes_to_needs_no_worker() -> None:
     assert needed(60, depth_count=0, accepted_per_s=0, worker_changes_per_s=None) == (0, None)
 
 
+def test_what_never_kept_a_worker_busy_needs_one() -> None:
+    assert needed(60, depth_count=0, accepted_per_s=3, worker_changes_per_s=None) == (1, None)
+
+
 def test_what_was_never_measured_is_not_guessed() -> None:
     count, why = needed(60, worker_changes_per_s=None)
     assert count is None

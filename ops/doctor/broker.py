@@ -1,0 +1,165 @@
+"""Checks of RabbitMQ: version, queues as declared, alarms, policies that differ."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import aio_pika
+import aiohttp
+from aio_pika.exceptions import (
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+    DeliveryError,
+)
+from yarl import URL
+
+from ops.doctor.finding import NeedsSetting, NotMade, Verdict, fine, wrong
+from pipeline import topology
+
+if TYPE_CHECKING:
+    from ops.doctor.subject import Subject
+
+_MIN_VERSION: Final = (3, 10)
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)")
+_ALARM_S: Final = 3.0
+_HTTP_TIMEOUT_S: Final = 5.0
+_MANAGEMENT_URL: Final = "PENSTOCK_BROKER__MANAGEMENT_URL"
+_ALARMS: Final = "rabbitmq-diagnostics alarms   (free memory or disk; it resumes by itself)"
+# What a policy may say without taking anything from what is promised.
+_HARMLESS: Final = frozenset(
+    {"ha-mode", "ha-params", "ha-sync-mode", "queue-leader-locator", "initial-cluster-size"}
+)
+
+
+async def answers(subject: Subject) -> Verdict:
+    """See that RabbitMQ answers, and is one that Penstock runs on."""
+    if subject.broker_problem is not None:
+        return wrong(
+            subject.broker_problem, "start RabbitMQ, or set PENSTOCK_BROKER__URL to where it is"
+        )
+    transport = subject.broker.transport
+    properties: Any = transport.connection.server_properties if transport else {}
+    version = str(properties.get("version", "?"))
+    found = _VERSION.match(version)
+    if found and (int(found[1]), int(found[2])) < _MIN_VERSION:
+        return wrong(f"RabbitMQ {version} is too old", "upgrade RabbitMQ to 3.10 or later")
+    return fine(f"RabbitMQ {version} answers")
+
+
+async def queues(subject: Subject) -> list[Verdict]:
+    """See that every queue is there, as this version declares it."""
+    found = []
+    for name in topology.queue_names():
+        async with subject.broker.channel() as channel:
+            try:
+                await channel.declare_queue(name, passive=True)
+                # What is there already is compared and left as it is.
+                await channel.declare_queue(
+                    name, durable=True, arguments=topology.queue_arguments(name)
+                )
+            except ChannelNotFoundEntity:
+                mend = "penstock worker   (whoever connects first declares what is missing)"
+                found.append(wrong(f"there is no queue {name}", mend))
+            except ChannelPreconditionFailed as error:
+                mend = f"drain it, then: rabbitmqctl delete_queue {name}   (a worker makes it anew)"
+                found.append(wrong(f"queue {name} was declared otherwise: {_said(error)}", mend))
+    return found or [fine("every queue is there as it should be")]
+
+
+async def takes_messages(subject: Subject) -> Verdict:
+    """See that RabbitMQ confirms: no alarm of memory or disk has it stop reading."""
+    async with subject.broker.channel(publisher_confirms=True, on_return_raises=False) as channel:
+        # To no queue: it is confirmed and forgotten.
+        nowhere = f"penstock.doctor.{secrets.token_hex(8)}"
+        try:
+            async with asyncio.timeout(_ALARM_S):
+                await channel.default_exchange.publish(
+                    aio_pika.Message(b""), nowhere, mandatory=False
+                )
+        except (TimeoutError, DeliveryError):
+            return wrong(f"RabbitMQ has confirmed nothing for {_ALARM_S:.0f} s", _ALARMS)
+    return fine("RabbitMQ confirms what is published")
+
+
+async def alarms(subject: Subject) -> list[Verdict]:
+    """See that no node of the cluster is short of memory or disk, or cut off."""
+    found = []
+    for node in await _ask(subject, "/api/nodes"):
+        name = node.get("name", "?")
+        if not node.get("running", True):
+            found.append(wrong(f"node {name} does not run", "rabbitmqctl cluster_status"))
+        for alarm, what in (("mem_alarm", "memory"), ("disk_free_alarm", "disk")):
+            if node.get(alarm):
+                found.append(wrong(f"node {name} is short of {what} and takes nothing", _ALARMS))
+        if node.get("partitions"):
+            found.append(wrong(f"node {name} is cut off from others", "rabbitmqctl cluster_status"))
+    return found or [fine("no node has an alarm")]
+
+
+async def policies(subject: Subject) -> list[Verdict]:
+    """See that no policy overrides what queues were declared with, and none lacks members."""
+    found = []
+    vhost = quote(_vhost(subject), safe="")
+    ours = set(topology.queue_names())
+    for queue in await _ask(subject, f"/api/queues/{vhost}"):
+        name = queue.get("name")
+        if name not in ours:
+            continue
+        given = queue.get("effective_policy_definition") or {}
+        # An empty definition comes as an empty list.
+        odd = sorted(set(given if isinstance(given, dict) else {}) - _HARMLESS)
+        if odd:
+            policy = queue.get("policy") or queue.get("operator_policy") or "?"
+            found.append(
+                wrong(
+                    f"policy {policy!r} gives {name} its own {', '.join(odd)}",
+                    f"rabbitmqctl clear_policy -p {_vhost(subject)} {policy}   (or"
+                    " clear_operator_policy; or have its pattern leave out penstock.*)",
+                )
+            )
+        missing = set(queue.get("members") or ()) - set(queue.get("online") or ())
+        if missing:
+            told = f"{name} lacks its members on {', '.join(sorted(missing))}"
+            found.append(wrong(told, "rabbitmqctl cluster_status"))
+    return found or [fine("no policy touches Penstock's queues, and all have their members")]
+
+
+def _said(error: BaseException) -> str:
+    found = re.search(r"inequivalent arg '([^']+)'", str(error))
+    return f"its {found[1]} differs" if found else str(error)
+
+
+def _vhost(subject: Subject) -> str:
+    return URL(subject.settings.broker.url.value).path.removeprefix("/") or "/"
+
+
+async def _ask(subject: Subject, path: str) -> list[dict[str, Any]]:
+    """Ask the management API.
+
+    Raises:
+        NeedsSetting: it is not said where that is.
+        NotMade: it does not answer with a list.
+    """
+    if not subject.settings.broker.management_url:
+        raise NeedsSetting(_MANAGEMENT_URL)
+    # User and password in it are sent as they should be.
+    base = subject.settings.broker.management_url.value
+    url = URL(base.rstrip("/") + path, encoded=True)
+    timeout = aiohttp.ClientTimeout(total=_HTTP_TIMEOUT_S)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(url) as response,
+        ):
+            if not response.ok:
+                raise NotMade(f"the management API answered {response.status}")
+            answer = await response.json()
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise NotMade(f"the management API does not answer: {type(error).__name__}") from error
+    if not isinstance(answer, list):
+        raise NotMade("the management API answered otherwise than with a list")
+    return answer

@@ -1,0 +1,72 @@
+"""Checks of each org: connected, heard of, its clock, what it has parked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ops import orgs as registry
+from ops.doctor.finding import Verdict, fine, wrong
+from ops.times import age_s, ago, span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ops.doctor.subject import Subject
+    from ops.orgs import OrgState
+
+# Heartbeats come every hour, and a job may wait in a busy org.
+_OVERDUE_S: Final = 2 * 3600.0
+# Signatures are good for 300 s: half of that is a warning in time.
+_MAX_SKEW_MS: Final = 150_000
+_MAX_TOLD: Final = 20
+_HEARTBEAT: Final = "as anonymous Apex in that org: Penstock.heartbeat();"
+
+
+async def orgs(subject: Subject) -> list[Verdict]:
+    """See that each org is connected, was heard of lately, and has a clock that is right."""
+    known = await registry.listing(subject.database)
+    if not known:
+        return [wrong("no org is registered", "penstock org add ORG_ID --sync-user USER_ID")]
+    found = [verdict for org in known for verdict in _of(org)]
+    if not found:
+        return [fine(f"{len(known)} connected and heard of lately")]
+    if len(found) > _MAX_TOLD:
+        more = wrong(f"and {len(found) - _MAX_TOLD} more of other orgs", "penstock org list")
+        return [*found[:_MAX_TOLD], more]
+    return found
+
+
+def _of(org: OrgState) -> Iterator[Verdict]:
+    name = f"org {org.org_id}"
+    if org.state == "paused":
+        yield wrong(f"{name} is paused: it parks its changes", f"penstock org resume {org.org_id}")
+        return
+    if not org.connected:
+        mend = f"penstock org rotate {org.org_id}   (and run the line that it prints there)"
+        if org.connect_code_expires_at is not None:
+            mend = (
+                "run the line that `penstock org add` printed there, as its Sync User; or " + mend
+            )
+        yield wrong(f"{name} is not connected", mend)
+        return
+    if org.heard_at is None:
+        yield wrong(f"{name} was never heard of since it connected", _HEARTBEAT)
+        return
+    if age_s(org.heard_at) > _OVERDUE_S:
+        mend = f"look for PenstockHourly in its Setup, Scheduled Jobs; {_HEARTBEAT}"
+        yield wrong(f"{name} was heard of last {ago(org.heard_at)}", mend)
+    told = org.heartbeat
+    if told is None:
+        return
+    if told.clock_skew_ms is not None and abs(told.clock_skew_ms) > _MAX_SKEW_MS:
+        skew = span(abs(told.clock_skew_ms) / 1000)
+        yield wrong(
+            f"{name}'s clock is {skew} {'ahead of' if told.clock_skew_ms > 0 else 'behind'} this"
+            " one: beyond 5 min its callouts are refused",
+            "synchronise the clock of the machine that ingest runs on: systemctl restart chrony",
+        )
+    if told.overflow_count:
+        yield wrong(
+            f"{name} has {told.overflow_count:,} parked changes that it could not send",
+            "look at them in that org: App Launcher, Parked Changes",
+        )
