@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "gaps": "ops.commands.gaps:gaps",
     "runs": "ops.commands.runs:runs",
     "actions": "ops.commands.actions:actions",
+    "console": "ops.commands.console:console",
 }
 
 

@@ -17,7 +17,7 @@ State: TypeAlias = Literal["pending", "held", "active", "exited", "finished", "f
 
 # One that lost its only firing to an earlier change never was: it depends on the order of arrival.
 # What is pending says what it waits for, if that is a brake.
-_LIST: Final = """
+_SELECT: Final = """
     SELECT enrollment.enrollment_id AS id, enrollment.org_id, enrollment.sequence,
            enrollment.recipient, enrollment.state,
            CASE WHEN enrollment.state <> 'pending' OR enrollment.reason IS NOT NULL
@@ -34,12 +34,21 @@ _LIST: Final = """
     LEFT JOIN outbox AS told ON told.enrollment_id = enrollment.enrollment_id
         AND told.generation = enrollment.generation AND told.kind = 'add'
     LEFT JOIN sequence
-        ON sequence.org_id = enrollment.org_id AND sequence.sequence = enrollment.sequence
+        ON sequence.org_id = enrollment.org_id AND sequence.sequence = enrollment.sequence"""
+_LIST: Final = f"""{_SELECT}
     WHERE ($1::text IS NULL OR enrollment.org_id = $1)
       AND ($2::text IS NULL OR enrollment.sequence = $2)
       AND ($3::text IS NULL OR enrollment.state = $3)
     ORDER BY enrollment.enrollment_id
     LIMIT $4"""
+_NEWEST: Final = f"""{_SELECT}
+    WHERE ($1::text IS NULL OR enrollment.org_id = $1)
+      AND ($2::text IS NULL OR enrollment.sequence = $2)
+      AND ($3::text IS NULL OR enrollment.state = $3)
+      AND ($4::text IS NULL OR enrollment.recipient = $4)
+      AND ($5::bigint IS NULL OR enrollment.enrollment_id < $5)
+    ORDER BY enrollment.enrollment_id DESC
+    LIMIT $6"""
 
 # Enrolments before outbox rows, and in the order of their keys, as workers lock them.
 _LOCK_HELD: Final = """
@@ -111,6 +120,21 @@ async def listing(
 ) -> list[EnrollmentRow]:
     """Return enrolments in the order in which they came to be."""
     rows = await connection.fetch(_LIST, org_id, sequence, state, limit)
+    return [EnrollmentRow(**with_iso_times(row)) for row in rows]
+
+
+async def newest(  # noqa: PLR0913  each narrows them by something else
+    connection: Connection,
+    *,
+    org_id: str | None = None,
+    sequence: str | None = None,
+    state: State | None = None,
+    recipient: str | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[EnrollmentRow]:
+    """Return enrolments, the newest first, those `before` an id if one is given."""
+    rows = await connection.fetch(_NEWEST, org_id, sequence, state, recipient, before, limit)
     return [EnrollmentRow(**with_iso_times(row)) for row in rows]
 
 

@@ -56,8 +56,8 @@ _LIST: Final = """
            (SELECT audit.state FROM audit
             WHERE audit.org_id = org.org_id AND audit.state <> 'done') AS open_audit
     FROM org LEFT JOIN heartbeat USING (org_id) LEFT JOIN audit_schedule USING (org_id)
-    WHERE $1::text IS NULL OR org_id = $1
-    ORDER BY org_id"""
+    WHERE ($1::text IS NULL OR org_id = $1) AND org_id > $2
+    ORDER BY org_id LIMIT $3"""
 # What a heartbeat says.
 _TOLD: Final = (
     "beat_at",
@@ -193,9 +193,15 @@ async def set_time_zone(connection: Connection, org_id: str, time_zone: str) -> 
     _require(await connection.fetchval(_SET_TIME_ZONE, long_id(org_id), zone), org_id)
 
 
-async def listing(connection: Connection, org_id: str | None = None) -> list[OrgState]:
-    """Return every org by id, or one of them."""
-    return [_state(row) for row in await connection.fetch(_LIST, org_id)]
+async def listing(
+    connection: Connection,
+    org_id: str | None = None,
+    *,
+    after: str = "",
+    limit: int | None = None,
+) -> list[OrgState]:
+    """Return every org by id, or one of them; or `limit` of those that come `after` an id."""
+    return [_state(row) for row in await connection.fetch(_LIST, org_id, after, limit)]
 
 
 async def resolve(connection: Connection, org_id: str | None) -> str:

@@ -28,6 +28,34 @@ _READ_CHANGES: Final = """
         LIMIT $3) AS newest
     ORDER BY captured_at, sequence, capture_id"""
 
+# Over the history's key, newest partition first.
+_READ_NEWEST: Final = """
+    SELECT org_id, object, record_id, operation, captured_at, capture_id, received_at,
+           (extract(epoch FROM persisted_at) * 1000)::float8 AS persisted_ms
+    FROM change
+    WHERE (captured_at, capture_id, record_id) < ($1, $2, $3)
+    ORDER BY captured_at DESC, capture_id DESC, record_id DESC, org_id DESC
+    LIMIT $4"""
+_AFTER_ALL: Final = 2**63 - 1
+
+
+class NewestChange(msgspec.Struct, frozen=True):
+    """A change as a listing names it; its times are Unix ms."""
+
+    org_id: str
+    object: str
+    record_id: str
+    operation: str
+    captured_at: int
+    capture_id: str
+    received_at: int
+    persisted_ms: float
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """What the next older ones come after."""
+        return self.captured_at, self.capture_id, self.record_id
+
 
 class RecordChange(msgspec.Struct, frozen=True):
     """One change of the record; `old` and `new` are the JSON that Apex wrote, to the byte."""
@@ -88,6 +116,14 @@ async def show(
             for change in changes
         ],
     )
+
+
+async def newest(
+    connection: Connection, *, before: tuple[int, str, str] | None = None, limit: int
+) -> list[NewestChange]:
+    """Return the newest changes of all orgs, those `before` a key if one is given."""
+    rows = await connection.fetch(_READ_NEWEST, *(before or (_AFTER_ALL, "", "")), limit)
+    return [NewestChange(*row) for row in rows]
 
 
 def changed_fields(change: RecordChange) -> list[FieldChange]:

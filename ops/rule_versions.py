@@ -42,8 +42,8 @@ _REVIVE: Final = """
 _LIST: Final = """
     SELECT org_id, rule, object, version, state, applied_at FROM rule
     WHERE ($1::text IS NULL OR org_id = $1) AND state <> 'superseded'
-        AND ($2 OR state <> 'removed')
-    ORDER BY org_id, rule"""
+        AND ($2 OR state <> 'removed') AND (org_id, rule) > ($3, $4)
+    ORDER BY org_id, rule LIMIT $5"""
 _VERSIONS: Final = """
     SELECT org_id, rule, object, version, state, applied_at FROM rule
     WHERE org_id = $1 AND rule = $2 ORDER BY version"""
@@ -122,13 +122,19 @@ async def revive(
 
 
 async def listing(
-    connection: Connection, org_id: str | None, *, removed: bool = False
+    connection: Connection,
+    org_id: str | None,
+    *,
+    removed: bool = False,
+    after: tuple[str, str] = ("", ""),
+    limit: int | None = None,
 ) -> list[RuleRow]:
     """Return the version that counts of every rule, of one org or of all.
 
-    `removed`: those that are removed as well.
+    `removed`: those that are removed as well; or `limit` of those that come `after` (org, rule).
     """
-    return [_row(row) for row in await connection.fetch(_LIST, org_id, removed)]
+    rows = await connection.fetch(_LIST, org_id, removed, *after, limit)
+    return [_row(row) for row in rows]
 
 
 async def versions(connection: Connection, org_id: str, rule: str) -> list[RuleRow]:

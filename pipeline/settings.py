@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PREFIX: Final = "PENSTOCK_"
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 # Host and port; PostgreSQL takes several, and none for its own socket.
 _ADDRESSES: Final = re.compile(r"(?:(?:[^:,\[\]]*|\[[^\]]+\])(?::[0-9]+)?(?:,|$))*")
 _PUBLIC_URL: Final = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?")
+_SESSION_KEY_LENGTH: Final = 32
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -173,6 +175,30 @@ class Relay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(ipaddress.ip_network(text) for text in texts if text)
 
 
+class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The console."""
+
+    host: Annotated[str, Meta(description="address that browsers come in on")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="port that browsers come in on")] = 8090
+    public_url: Annotated[
+        str,
+        Meta(
+            description="https address at which browsers reach it through a TLS proxy; needed"
+            " where the host is no loopback address"
+        ),
+    ] = ""
+    session_key: Annotated[
+        Secret,
+        Meta(
+            description="signs sessions, at least 32 characters; unset: random at each start,"
+            " which ends them"
+        ),
+    ] = Secret("")
+    session_hours: Annotated[Positive, Meta(description="hours until a session ends")] = 12
+    admin_host: Annotated[str, Meta(description="address of health and metrics")] = "127.0.0.1"
+    admin_port: Annotated[Port, Meta(description="port of health and metrics; 0 takes any")] = 0
+
+
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Logs."""
 
@@ -192,6 +218,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ingest: Ingest = field(default_factory=Ingest)
     worker: Worker = field(default_factory=Worker)
     relay: Relay = field(default_factory=Relay)
+    console: Console = field(default_factory=Console)
     log: Log = field(default_factory=Log)
 
 
@@ -242,7 +269,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(
             f"{_variable(section, name)}: {_told(problem, section, name)}"
         ) from None
-    _check_public_url(settings.ingest.public_url)
+    _check_public_url("ingest", settings.ingest.public_url)
+    _check_console(settings.console)
     _check_url("broker", settings.broker.url, ("amqp://", "amqps://"))
     _check_url("broker", settings.broker.management_url, ("http://", "https://"), "management_url")
     _check_url("database", settings.database.url, ("postgresql://", "postgres://"))
@@ -250,12 +278,31 @@ def load(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-def _check_public_url(url: str) -> None:
-    """Refuse what the Salesforce package would: it calls https alone, and adds the path itself."""
+def _check_public_url(section: str, url: str) -> None:
+    """Refuse what is not https, which alone Salesforce calls, or more than scheme and host."""
     if url and not _PUBLIC_URL.fullmatch(url):
         raise SettingsError(
-            f"{_variable('ingest', 'public_url')}: must be https:// with a host and perhaps a port,"
-            " such as https://ingest.example.com"
+            f"{_variable(section, 'public_url')}: must be https:// with a host and perhaps a port,"
+            f" such as https://{section}.example.com"
+        )
+
+
+def _check_console(console: Console) -> None:
+    """Refuse a console to which tokens would travel in the clear, or whose sessions one can guess.
+
+    Its public address is also the only one, besides loopback, that it answers by.
+    """
+    _check_public_url("console", console.public_url)
+    if console.host not in LOOPBACK and not console.public_url:
+        raise SettingsError(
+            f"{_variable('console', 'public_url')} is not set, and {_variable('console', 'host')}"
+            " is no loopback address: put a TLS proxy before the console and name its https"
+            " address"
+        )
+    if 0 < len(console.session_key.value) < _SESSION_KEY_LENGTH:
+        raise SettingsError(
+            f"{_variable('console', 'session_key')}: shorter than {_SESSION_KEY_LENGTH} characters"
+            " (`openssl rand -hex 32` makes one)"
         )
 
 
@@ -296,7 +343,7 @@ def _check_relay(relay: Relay) -> None:
     except ValueError as error:
         raise SettingsError(f"{_variable('relay', 'allow_networks')}: {error}") from None
     url = urlsplit(relay.mixmax_url)
-    is_loopback = url.hostname in {"127.0.0.1", "::1", "localhost"}
+    is_loopback = url.hostname in LOOPBACK
     if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_loopback)):
         raise SettingsError(
             f"{_variable('relay', 'mixmax_url')}: must be https:// with a host, since the token"

@@ -24,6 +24,7 @@ _READ_KEYS: Final = """
     SELECT * FROM (
         SELECT captured_at, capture_id, record_id, sequence FROM change
         WHERE org_id = $1 AND record_id = $2
+          AND ($4::bigint IS NULL OR (captured_at, sequence, capture_id) < ($4, $5, $6))
         ORDER BY captured_at DESC, sequence DESC, capture_id DESC LIMIT $3) AS newest
     ORDER BY captured_at, sequence, capture_id"""
 _READ_ENROLLMENTS: Final = """
@@ -72,9 +73,16 @@ class RecordTrail(msgspec.Struct, frozen=True):
 
 
 async def explain_record(
-    connection: Connection, record: str, org_id: str | None, *, limit: int
+    connection: Connection,
+    record: str,
+    org_id: str | None,
+    *,
+    limit: int,
+    before: tuple[int, int, str] | None = None,
 ) -> RecordTrail:
     """Return the trail of a record (15 or 18 characters) by its newest `limit` changes.
+
+    `before`: by those older than the one of this (`captured_at`, `sequence`, `capture_id`).
 
     Raises:
         OpsError: no change of such a record ever arrived.
@@ -87,7 +95,8 @@ async def explain_record(
     if len(found) > 1:
         raise WrongUsage(f"{len(found)} orgs have record {record_id}: say which with --org ORG_ID")
     key = (found[0]["org_id"], record_id)
-    keys = [tuple(row)[:3] for row in await connection.fetch(_READ_KEYS, *key, limit)]
+    rows = await connection.fetch(_READ_KEYS, *key, limit, *(before or (None, None, None)))
+    keys = [tuple(row)[:3] for row in rows]
     enrolled = await connection.fetch(_READ_ENROLLMENTS, *key, _MAX_ENROLLMENTS)
     ends = await connection.fetch(_READ_ENDS, *key, _MAX_ENROLLMENTS)
     return RecordTrail(

@@ -1,4 +1,4 @@
-"""Ingest, worker and relay as children of the local stack."""
+"""Ingest, worker, relay and console as children of the local stack."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ _INGEST_PORT = f"{PREFIX}INGEST__PORT"
 _INGEST_ADMIN_PORT = f"{PREFIX}INGEST__ADMIN_PORT"
 _WORKER_ADMIN_PORT = f"{PREFIX}WORKER__ADMIN_PORT"
 _RELAY_ADMIN_PORT = f"{PREFIX}RELAY__ADMIN_PORT"
+_CONSOLE_PORT = f"{PREFIX}CONSOLE__PORT"
+_CONSOLE_ADMIN_PORT = f"{PREFIX}CONSOLE__ADMIN_PORT"
 WEBHOOK_URL = f"{PREFIX}RELAY__WEBHOOK_URL"
 WEBHOOK_SECRET = f"{PREFIX}RELAY__WEBHOOK_SECRET"
 
@@ -40,11 +42,12 @@ def local_environment(
     for variable, host, port in (
         (_INGEST_PORT, settings.ingest.host, settings.ingest.port),
         (_INGEST_ADMIN_PORT, settings.ingest.admin_host, settings.ingest.admin_port),
+        (_CONSOLE_PORT, settings.console.host, settings.console.port),
     ):
         if variable not in chosen and not is_free(port, host):
             chosen[variable] = str(free_port())
             said(f"Port {port} is taken: using {chosen[variable]} (set {variable} to choose)")
-    for variable in (_WORKER_ADMIN_PORT, _RELAY_ADMIN_PORT):
+    for variable in (_WORKER_ADMIN_PORT, _RELAY_ADMIN_PORT, _CONSOLE_ADMIN_PORT):
         chosen.setdefault(variable, str(free_port()))
     if not settings.relay.webhook_url:
         chosen |= {WEBHOOK_URL: target.url, WEBHOOK_SECRET: target.secret}
@@ -56,12 +59,13 @@ def children(
     settings: Settings,
     logs: Path,
     session: aiohttp.ClientSession,
-) -> tuple[Child, Child, Child]:
-    """Return ingest, worker and relay, not yet started; each logs to a file in `logs`."""
+) -> tuple[Child, ...]:
+    """Return ingest, worker, relay and console, not yet started; each logs to a file in `logs`."""
     return (
         _child("ingest", settings.ingest.admin_port, environment, logs, session),
         _child("worker", settings.worker.admin_port, environment, logs, session),
         _child("relay", settings.relay.admin_port, environment, logs, session),
+        _child("console", settings.console.admin_port, environment, logs, session),
     )
 
 

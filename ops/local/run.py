@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from ops import console_tokens
+from ops.console_tokens import Role
 from ops.database import connected
 from ops.local.hints import callout_command
 from ops.local.processes import children, local_environment
@@ -23,9 +25,12 @@ from ops.stack.ports import free_port
 from pipeline.database import migrate
 
 if TYPE_CHECKING:
+    from ops.console_tokens import NewToken
     from ops.runtime import Runtime
     from pipeline.settings import Settings
 
+# Whose token the printed link holds; the one that an earlier run printed is revoked.
+_LOCAL_NAME: Final = "local"
 _STOPPED: Final = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -81,7 +86,8 @@ async def _run(runtime: Runtime, report: Report, *, once: bool, seed: int | None
         running.push_async_callback(supervisor.stop)
         await supervisor.start(*children(chosen, settings, folder / ".penstock", session))
         report.say(
-            f"Ingest, a worker and the relay are up after {time.monotonic() - started:.1f} s"
+            f"Ingest, a worker, the relay and the console are up after"
+            f" {time.monotonic() - started:.1f} s"
         )
         rehearsal = Rehearsal(
             f"http://127.0.0.1:{settings.ingest.port}",
@@ -91,7 +97,8 @@ async def _run(runtime: Runtime, report: Report, *, once: bool, seed: int | None
         )
         shown_id = await _play(rehearsal, report)
         if not once:
-            _say_what_next(rehearsal, settings, report, shown_id)
+            token = await console_tokens.renew(connection, _LOCAL_NAME, Role.OPERATE)
+            _say_what_next(rehearsal, settings, report, shown_id, token)
             await tell_of_enrollments(settings.database.url, report)
     report.say("Stopped; nothing is left running.")
 
@@ -111,8 +118,14 @@ async def _play(rehearsal: Rehearsal, report: Report) -> int:
     return max(shown, default=1)
 
 
-def _say_what_next(rehearsal: Rehearsal, settings: Settings, report: Report, shown_id: int) -> None:
-    report.say("\nIt stays up until Ctrl-C. In another terminal, in this folder, try:\n")
+def _say_what_next(
+    rehearsal: Rehearsal, settings: Settings, report: Report, shown_id: int, token: NewToken
+) -> None:
+    address = f"http://{settings.console.host}:{settings.console.port}"
+    report.say("\nIt stays up until Ctrl-C. The console, signed in:\n")
+    # After a # it stays in the browser, which sends it in the form alone.
+    report.say(f"  {address}/sign-in#{token.token}\n")
+    report.say("In another terminal, in this folder, try:\n")
     report.say("  .venv/bin/penstock enrollments list")
     report.say(f"  .venv/bin/penstock explain {shown_id}")
     report.say("  .venv/bin/penstock rules list\n")

@@ -1,0 +1,69 @@
+"""The console's application: its routes, and what stands before them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from ops.console.attempts import Attempts
+from ops.console.context import CONTEXT, Context
+from ops.console.guards import (
+    SIGN_IN,
+    SIGN_OUT,
+    known_host,
+    own_forms,
+    secure_headers,
+    signed_in,
+    told_problems,
+)
+from ops.console.pages import enrollments, orgs, records, rules, sign_in
+from ops.console.rendering import templates
+from ops.console.sessions import Sessions
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from pipeline.database import Pool
+    from pipeline.settings import Settings
+
+_STATIC: Final = Path(__file__).parent / "static"
+_MOST_FORM_BYTES: Final = 64 * 1024
+
+
+def application(settings: Settings, pool: Pool) -> tuple[web.Application, asyncio.Event]:
+    """Return the console, and the event that ends what it streams."""
+    context = Context(
+        settings=settings,
+        pool=pool,
+        templates=templates(),
+        sessions=Sessions(settings.console),
+        attempts=Attempts(),
+    )
+    app = web.Application(
+        middlewares=[told_problems, known_host, signed_in, own_forms],
+        client_max_size=_MOST_FORM_BYTES,
+    )
+    app[CONTEXT] = context
+    app.on_response_prepare.append(secure_headers)
+    app.router.add_get("/", _start)
+    app.router.add_get("/static/{file}", _static)
+    app.router.add_get(SIGN_IN, sign_in.form)
+    app.router.add_post(SIGN_IN, sign_in.sign_in)
+    app.router.add_post(SIGN_OUT, sign_in.sign_out)
+    for module in (records, rules, enrollments, orgs):
+        app.router.add_routes(module.ROUTES)
+    return app, context.stop
+
+
+async def _start(_: web.Request) -> web.Response:
+    raise web.HTTPSeeOther("/orgs")
+
+
+async def _static(request: web.Request) -> web.StreamResponse:
+    path = _STATIC / request.match_info["file"]
+    # One segment of the address, so that it cannot lead elsewhere; and only what is there.
+    if path.parent != _STATIC or not path.is_file():
+        raise web.HTTPNotFound(text="There is no such page.")
+    return web.FileResponse(path, headers={"Cache-Control": "no-cache"})

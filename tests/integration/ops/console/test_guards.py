@@ -1,0 +1,241 @@
+"""Who may ask for what: sessions, forms, roles, hosts, headers."""
+
+from __future__ import annotations
+
+import re
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeAlias
+
+import aiohttp
+import asyncpg
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from ops import console_tokens, orgs
+from ops.console.app import application
+from ops.console_tokens import Role
+from pipeline.database import open_pool
+from pipeline.settings import Console, Database, Secret, Settings
+from tests.salesforce import ORG_ID, SYNC_USER_ID
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import web
+
+    from pipeline.database import Connection
+
+    Client: TypeAlias = TestClient[web.Request, web.Application]
+
+PAUSE = f"/orgs/{ORG_ID}/pause"
+PUBLIC = "console.example.com"
+LOOKS = ("/orgs", f"/orgs/{ORG_ID}", "/records", "/rules", "/enrollments")
+
+
+@asynccontextmanager
+async def console(database_url: str, settings: Console) -> AsyncIterator[Client]:
+    """Serve the console as its process does, for a client that keeps cookies as a browser does."""
+    whole = Settings(database=Database(url=Secret(database_url)), console=settings)
+    async with open_pool(whole.database, "test console") as pool:
+        app, stop = application(whole, pool)
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with TestClient(TestServer(app), cookie_jar=jar) as client:
+            yield client
+            stop.set()
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[Connection]:
+    opened = await asyncpg.connect(database_url)
+    await orgs.add(opened, ORG_ID, SYNC_USER_ID)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def client(database_url: str) -> AsyncIterator[Client]:
+    async with console(database_url, Console()) as opened:
+        yield opened
+
+
+async def form_token(client: Client, path: str) -> str:
+    """Return what the forms of a page carry."""
+    async with client.get(path) as response:
+        found = re.search(r'name="form_token" value="([^"]+)"', await response.text())
+    assert found is not None
+    return found[1]
+
+
+async def sign_in(client: Client, token: str) -> HTTPStatus:
+    form = {"token": token, "form_token": await form_token(client, "/sign-in")}
+    async with client.post("/sign-in", data=form, allow_redirects=False) as response:
+        return HTTPStatus(response.status)
+
+
+async def signed_in(client: Client, connection: Connection, role: Role) -> None:
+    added = await console_tokens.add(connection, role.value, role)
+    assert await sign_in(client, added.token) is HTTPStatus.SEE_OTHER
+
+
+async def is_paused(connection: Connection) -> bool:
+    found: bool = await connection.fetchval("SELECT paused FROM org")
+    return found
+
+
+async def test_nobody_sees_a_page_before_they_signed_in(
+    client: Client, connection: Connection
+) -> None:
+    del connection
+    for path in (*LOOKS, "/", "/nowhere"):
+        async with client.get(path, allow_redirects=False) as response:
+            assert response.status == HTTPStatus.SEE_OTHER
+            assert response.headers["Location"] == "/sign-in"
+            assert ORG_ID not in await response.text()
+    async with client.post(PAUSE, allow_redirects=False) as response:
+        assert response.status == HTTPStatus.FORBIDDEN
+
+
+async def test_every_answer_allows_nothing_from_elsewhere_and_nothing_inline(
+    client: Client, connection: Connection
+) -> None:
+    await signed_in(client, connection, Role.VIEW)
+    for path in (*LOOKS, "/nowhere", "/static/console.css", "/static/nothing"):
+        async with client.get(path) as response:
+            policy = response.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none';")
+            assert "frame-ancestors 'none'" in policy
+            assert "unsafe" not in policy
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            assert response.headers["Referrer-Policy"] == "same-origin"
+            text = await response.text()
+            assert not re.search(r"<style|<script(?! src=\"/)|\sstyle=|\son[a-z]+=", text)
+
+
+async def test_who_may_operate_changes_things(client: Client, connection: Connection) -> None:
+    await signed_in(client, connection, Role.OPERATE)
+    form = {"form_token": await form_token(client, "/orgs")}
+    async with client.post(PAUSE, data=form) as response:
+        assert response.status == HTTPStatus.OK
+        assert "paused" in await response.text()
+    assert await is_paused(connection)
+
+
+async def test_who_may_look_changes_nothing(client: Client, connection: Connection) -> None:
+    await signed_in(client, connection, Role.VIEW)
+    form = {"form_token": await form_token(client, "/orgs")}
+    paths = {
+        route.resource.canonical.replace("{org_id}", ORG_ID)
+        for route in client.app.router.routes()
+        if route.method == "POST" and route.resource is not None
+    } - {"/sign-in", "/sign-out"}
+    assert len(paths) > 2
+    for path in (*paths, PAUSE):
+        async with client.post(path, data=form) as response:
+            assert response.status == HTTPStatus.FORBIDDEN, path
+            assert "may look at everything and change nothing" in await response.text()
+    assert not await is_paused(connection)
+
+
+@pytest.mark.parametrize("forged", [None, "", "forged", "another session's"])
+async def test_a_form_that_is_not_this_sessions_own_changes_nothing(
+    client: Client, connection: Connection, database_url: str, forged: str | None
+) -> None:
+    await signed_in(client, connection, Role.OPERATE)
+    if forged == "another session's":
+        async with console(database_url, Console()) as other:
+            forged = await form_token(other, "/sign-in")
+    form = {} if forged is None else {"form_token": forged}
+    async with client.post(PAUSE, data=form) as response:
+        assert response.status == HTTPStatus.FORBIDDEN
+    assert not await is_paused(connection)
+
+
+async def test_a_form_that_another_site_sends_changes_nothing(
+    client: Client, connection: Connection
+) -> None:
+    await signed_in(client, connection, Role.OPERATE)
+    form = {"form_token": await form_token(client, "/orgs")}
+    for origin in ("https://elsewhere.example", "null"):
+        async with client.post(PAUSE, data=form, headers={"Origin": origin}) as response:
+            assert response.status == HTTPStatus.FORBIDDEN
+    assert not await is_paused(connection)
+
+
+async def test_revoking_a_token_ends_its_sessions_at_once(
+    client: Client, connection: Connection
+) -> None:
+    await signed_in(client, connection, Role.OPERATE)
+    form = {"form_token": await form_token(client, "/orgs")}
+    await console_tokens.revoke(connection, Role.OPERATE.value)
+    async with client.post(PAUSE, data=form) as response:
+        assert response.status == HTTPStatus.FORBIDDEN
+    async with client.get("/orgs") as response:
+        assert response.url.path == "/sign-in"
+    assert not await is_paused(connection)
+
+
+async def test_signing_out_ends_the_session_in_the_browser(
+    client: Client, connection: Connection
+) -> None:
+    await signed_in(client, connection, Role.VIEW)
+    form = {"form_token": await form_token(client, "/orgs")}
+    async with client.post("/sign-out", data=form) as response:
+        assert response.url.path == "/sign-in"
+    async with client.get("/orgs") as response:
+        assert response.url.path == "/sign-in"
+
+
+async def test_wrong_tokens_are_refused_and_after_ten_not_even_looked_at(
+    client: Client, connection: Connection
+) -> None:
+    added = await console_tokens.add(connection, "ada", Role.VIEW)
+    for _ in range(10):
+        assert await sign_in(client, "pcon_0000000000000000_" + "A" * 43) is HTTPStatus.UNAUTHORIZED
+    assert await sign_in(client, added.token) is HTTPStatus.TOO_MANY_REQUESTS
+
+
+async def test_it_answers_by_its_own_names_only(database_url: str, connection: Connection) -> None:
+    del connection
+    public = Console(public_url=f"https://{PUBLIC}")
+    names = {
+        "localhost:8090": True,
+        "127.0.0.1": True,
+        "[::1]:8090": True,
+        "attacker.example": False,
+        "127.0.0.1.attacker.example": False,
+        f"{PUBLIC}.attacker.example": False,
+    }
+    for settings, by_public in ((Console(), False), (public, True)):
+        async with console(database_url, settings) as client:
+            for name, is_own in {**names, PUBLIC: by_public}.items():
+                async with client.get("/sign-in", headers={"Host": name}) as response:
+                    expected = HTTPStatus.OK if is_own else HTTPStatus.MISDIRECTED_REQUEST
+                    assert response.status == expected, name
+
+
+async def test_a_session_behind_tls_is_kept_for_this_host_and_for_https_alone(
+    database_url: str, connection: Connection
+) -> None:
+    del connection
+    settings = Console(public_url=f"https://{PUBLIC}")
+    async with console(database_url, settings) as client, client.get("/sign-in") as response:
+        cookie = response.headers["Set-Cookie"]
+        assert cookie.startswith("__Host-")
+        for attribute in ("Secure", "HttpOnly", "SameSite=Strict", "Path=/"):
+            assert attribute in cookie
+
+
+async def test_what_is_not_there_is_said_in_words(client: Client, connection: Connection) -> None:
+    await signed_in(client, connection, Role.VIEW)
+    for path, status, words in (
+        ("/nowhere", HTTPStatus.NOT_FOUND, "Not Found"),
+        ("/enrollments/7", HTTPStatus.NOT_FOUND, "there is no enrolment 7"),
+        ("/orgs/00D000000000000", HTTPStatus.NOT_FOUND, "is not registered"),
+        ("/records?record=00Q000000000000", HTTPStatus.NOT_FOUND, "no change of record"),
+        ("/enrollments?state=lost", HTTPStatus.BAD_REQUEST, "is none of pending"),
+        ("/records?before=x", HTTPStatus.BAD_REQUEST, "is no place in this list"),
+    ):
+        async with client.get(path) as response:
+            assert response.status == status, path
+            assert words in await response.text(), path
