@@ -18,9 +18,10 @@ from ops.console.guards import (
     signed_in,
     told_problems,
 )
-from ops.console.pages import enrollments, orgs, records, rules, sign_in
+from ops.console.pages import enrollments, flow, orgs, records, rules, sign_in
 from ops.console.rendering import templates
 from ops.console.sessions import Sessions
+from ops.console.watching import Watching
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,6 +41,7 @@ def application(settings: Settings, pool: Pool) -> tuple[web.Application, asynci
         templates=templates(),
         sessions=Sessions(settings.console),
         attempts=Attempts(),
+        watching=Watching(pool, settings.broker.url),
     )
     app = web.Application(
         middlewares=[told_problems, known_host, signed_in, own_forms],
@@ -52,13 +54,13 @@ def application(settings: Settings, pool: Pool) -> tuple[web.Application, asynci
     app.router.add_get(SIGN_IN, sign_in.form)
     app.router.add_post(SIGN_IN, sign_in.sign_in)
     app.router.add_post(SIGN_OUT, sign_in.sign_out)
-    for module in (records, rules, enrollments, orgs):
+    for module in (flow, records, rules, enrollments, orgs):
         app.router.add_routes(module.ROUTES)
     return app, context.stop
 
 
 async def _start(_: web.Request) -> web.Response:
-    raise web.HTTPSeeOther("/orgs")
+    raise web.HTTPSeeOther("/flow")
 
 
 async def _static(request: web.Request) -> web.StreamResponse:

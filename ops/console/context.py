@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ops.console.attempts import Attempts
     from ops.console.sessions import Sessions
+    from ops.console.watching import Watching
     from pipeline.database import Pool
     from pipeline.settings import Settings
 
@@ -29,6 +30,7 @@ class Context:
     templates: Environment
     sessions: Sessions
     attempts: Attempts
+    watching: Watching
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 

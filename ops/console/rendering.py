@@ -52,6 +52,7 @@ def templates() -> Environment:
         "day": lambda moment: iso(moment)[:10],
         "duration": duration,
         "ms": ms,
+        "rate": rate,
         "segment": lambda text: quote(str(text), safe=""),
         "time": time,
         "value": value,
@@ -149,6 +150,11 @@ def ms(milliseconds: float | None) -> str:
 def count(number: float | None) -> str:
     """Return a count with its thousands apart."""
     return _NONE if number is None else f"{number:,.0f}"
+
+
+def rate(per_s: float) -> str:
+    """Return a rate, with a digit more where it says something."""
+    return f"{per_s:,.1f}" if 0 < per_s < 10 else f"{per_s:,.0f}"  # noqa: PLR2004
 
 
 def value(raw: Raw | None) -> str:

@@ -12,6 +12,7 @@ from ops.console.app import application
 from pipeline.admin import AdminServer, listen
 from pipeline.database import DATABASE_ERRORS, open_pool
 from pipeline.lifecycle import run_until_stopped, wait_or_stop
+from pipeline.tally import ProcessKind, Tally
 
 if TYPE_CHECKING:
     from pipeline.database import Pool
@@ -66,5 +67,6 @@ async def run(settings: Settings) -> None:
                 await runner.cleanup()
 
         async with AdminServer(console.admin_host, console.admin_port, {"database": watch.problem}):
-            await run_until_stopped({"console": serve, "database": watch.run})
+            tally = Tally(pool, ProcessKind.CONSOLE)
+            await run_until_stopped({"console": serve, "database": watch.run, "tally": tally.run})
     log.info("drained")

@@ -16,7 +16,7 @@ from ops import console_tokens, orgs
 from ops.console.app import application
 from ops.console_tokens import Role
 from pipeline.database import open_pool
-from pipeline.settings import Console, Database, Secret, Settings
+from pipeline.settings import Broker, Console, Database, Secret, Settings
 from tests.salesforce import ORG_ID, SYNC_USER_ID
 
 if TYPE_CHECKING:
@@ -30,13 +30,18 @@ if TYPE_CHECKING:
 
 PAUSE = f"/orgs/{ORG_ID}/pause"
 PUBLIC = "console.example.com"
-LOOKS = ("/orgs", f"/orgs/{ORG_ID}", "/records", "/rules", "/enrollments")
+LOOKS = ("/flow", "/orgs", f"/orgs/{ORG_ID}", "/records", "/rules", "/enrollments")
 
 
 @asynccontextmanager
 async def console(database_url: str, settings: Console) -> AsyncIterator[Client]:
     """Serve the console as its process does, for a client that keeps cookies as a browser does."""
-    whole = Settings(database=Database(url=Secret(database_url)), console=settings)
+    whole = Settings(
+        # Nobody listens there: the flow says so.
+        broker=Broker(url=Secret("amqp://127.0.0.1:1/")),
+        database=Database(url=Secret(database_url)),
+        console=settings,
+    )
     async with open_pool(whole.database, "test console") as pool:
         app, stop = application(whole, pool)
         jar = aiohttp.CookieJar(unsafe=True)
