@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -37,8 +38,7 @@ if TYPE_CHECKING:
     from pipeline.settings import Worker
     from workers.processor import Processor
 
-    # None ends the gathering.
-    Inbox = asyncio.Queue[AbstractIncomingMessage | None]
+    Inbox = asyncio.Queue[AbstractIncomingMessage | "_Signal"]
 
 log = structlog.get_logger()
 
@@ -72,6 +72,13 @@ class Delivery(NamedTuple):
         return isinstance(count, int) and count + 1 >= SUSPECT_AFTER_DELIVERIES
 
 
+class _Signal(Enum):
+    """What comes to who gathers, beside deliveries: look again, and no more comes."""
+
+    BATCH_DONE = auto()
+    END = auto()
+
+
 class _Lane(NamedTuple):
     """What commits one batch after another."""
 
@@ -103,6 +110,7 @@ class Consumer:
         self._suspecting = asyncio.Lock()
         self._consuming = False
         self._busy = Busy()
+        self._gathering = asyncio.Lock()
         self.in_hand = InHand(objects)
 
     def broker_problem(self) -> str | None:
@@ -156,7 +164,7 @@ class Consumer:
                 for queue, tag in consumers:
                     await queue.cancel(tag, timeout=_SETUP_TIMEOUT_S)
             ends.lost.set()
-            inbox.put_nowait(None)
+            inbox.put_nowait(_Signal.END)
             async with asyncio.timeout(self._settings.drain_s):
                 await asyncio.shield(work)
         except HoldExpired as error:
@@ -174,12 +182,14 @@ class Consumer:
 
     async def _work(self, lane: _Lane, inbox: Inbox, ends: Ends) -> None:
         while not ends.near():
-            batch = await self._gather(inbox)
-            self._busy.begin(time.monotonic())
+            async with self._gathering:
+                batch = await self._gather(inbox)
+                self._busy.begin(time.monotonic())
             try:
                 await self._work_on(lane, batch, ends)
             finally:
                 _share_out(self._busy.end(time.monotonic()), batch)
+                inbox.put_nowait(_Signal.BATCH_DONE)
 
     async def _work_on(self, lane: _Lane, batch: Sequence[Delivery], ends: Ends) -> None:
         for told in (told for delivery in batch for told in delivery.ranges):
@@ -204,17 +214,21 @@ class Consumer:
         await self._settle([delivery])
 
     async def _gather(self, inbox: Inbox) -> list[Delivery]:
-        """Wait for one delivery, then take what else is there, up to a batch; none at the end."""
+        """Wait for one delivery, then take what else is there, up to a batch; none at the end.
+
+        What is not a whole batch waits while another is committed, and takes along what comes
+        meanwhile: lanes work side by side only where there is a backlog.
+        """
         batch: list[Delivery] = []
         change_count = size_bytes = 0
-        while not batch or (
-            change_count < self._settings.batch_count
-            and size_bytes < MAX_BATCH_BYTES
-            and not inbox.empty()
-        ):
+        while change_count < self._settings.batch_count and size_bytes < MAX_BATCH_BYTES:
+            if batch and inbox.empty() and self._busy.at_rest:
+                break
             message = await inbox.get()
-            if message is None:
-                inbox.put_nowait(None)
+            if message is _Signal.BATCH_DONE:
+                continue
+            if message is _Signal.END:
+                inbox.put_nowait(message)
                 break
             decoded = decode(message.body)
             if decoded.changes:

@@ -70,6 +70,11 @@ class Busy:
         self._lane_count = 0
         self._counted_until_s = 0.0
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no lane has a batch under way."""
+        return self._lane_count == 0
+
     def begin(self, now_s: float) -> None:
         """Note that a lane began a batch."""
         if self._lane_count == 0:

@@ -10,7 +10,7 @@ import uvloop
 from ingest import service as ingest_service
 from ops.runtime import Runtime, pass_runtime
 from ops.stack.home import BROKER_URL, DATABASE_URL
-from pipeline import logs
+from pipeline import lifecycle, logs
 from pipeline.objects import SObject
 from workers import service as worker_service
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def serve(service: Coroutine[Any, Any, None]) -> None:
     """Run a process to its end; exit code 1 after a failure, which is logged where it happened."""
+    lifecycle.rest_collector()
     try:
         uvloop.run(service)
     except ExceptionGroup as failures:

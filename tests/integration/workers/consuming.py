@@ -112,10 +112,14 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def consuming(
-    broker: Broker, pool: Pool, processor: Processor | DoubleProcessor, settings: Worker
+    broker: Broker,
+    pool: Pool,
+    processor: Processor | DoubleProcessor,
+    settings: Worker,
+    lane_count: int = 1,
 ) -> AsyncIterator[Running]:
     """Consume within the block, and stop after it unless it was stopped."""
-    consumer = Consumer(settings, [SObject.LEAD], lambda: processor, pool, lane_count=1)  # type: ignore[arg-type,return-value]  # the double is for timing alone
+    consumer = Consumer(settings, [SObject.LEAD], lambda: processor, pool, lane_count=lane_count)  # type: ignore[arg-type,return-value]  # the double is for timing alone
     running = Running(consumer, broker)
     try:
         await until(lambda: consumer.broker_problem() is None or running.task.done())

@@ -72,6 +72,25 @@ async def test_stopping_finishes_the_batch_under_way_and_gives_the_rest_back(
     await broker.until_waiting(6 - taken, 0)
 
 
+async def test_what_is_no_whole_batch_waits_while_another_is_committed(
+    broker: Broker, pool: Pool
+) -> None:
+    double = DoubleProcessor()
+    async with consuming(broker, pool, double, Worker(batch_count=3), lane_count=2):
+        await broker.publish(*messages(1))
+        await until(lambda: len(double.batches) == 1)
+        await broker.publish(*messages(2))
+        await broker.until_waiting(0, 1)
+        assert len(double.batches) == 1
+        # With one more the second is whole, and is committed beside the first.
+        await broker.publish(*messages(2))
+        await until(lambda: len(double.batches) == 2)
+        await broker.until_waiting(0, 1)
+        double.go_on.set()
+        await until(lambda: sum(map(len, double.batches)) == 5)
+    assert [len(batch) for batch in double.batches[1:]] == [3, 1]
+
+
 async def test_a_batch_is_bounded_by_the_bytes_that_its_changes_inflate_to(
     broker: Broker, pool: Pool
 ) -> None:

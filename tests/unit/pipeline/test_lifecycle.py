@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 
 import pytest
 
+from pipeline import lifecycle
 from pipeline.lifecycle import finish_within, first_of, run_until_stopped, wait_or_stop
 
 DEADLINE_S = 10
@@ -180,3 +182,14 @@ async def test_a_service_that_fails_fails_whoever_waits_for_it() -> None:
 
     with pytest.raises(ValueError):  # noqa: PT011  its own
         await finish_within(fail, asyncio.Event(), DEADLINE_S)
+
+
+def test_the_collector_leaves_what_was_imported_alone_and_looks_less_often() -> None:
+    before = gc.get_threshold()
+    try:
+        lifecycle.rest_collector()
+        assert gc.get_freeze_count() > 0
+        assert gc.get_threshold()[0] > before[0]
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
