@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from ops.bulk_runs import RunKind
-from ops.dead_letters import discard
+from ops.dead_letters import discard, replay
 from ops.errors import OpsError
 
 if TYPE_CHECKING:
@@ -24,8 +24,9 @@ def work_of(kind: RunKind, settings: Settings) -> AbstractAsyncContextManager[Wo
     match kind:
         case RunKind.DEAD_DISCARD:
             return discard.work()
-        case RunKind.DEAD_REPLAY | RunKind.HISTORY_REPLAY | RunKind.CALLOUT_REPLAY:
-            del settings
+        case RunKind.DEAD_REPLAY:
+            return replay.work(settings)
+        case RunKind.HISTORY_REPLAY | RunKind.CALLOUT_REPLAY:
             raise OpsError(f"this version of penstock cannot do a {kind}")
         case unknown:
             assert_never(unknown)

@@ -33,6 +33,9 @@ CLOSE_TIMEOUT_S: Final = 2.0
 HEARTBEAT_S: Final = 10
 RECONNECT_S: Final = 0.1
 QUEUE_CHECK_S: Final = 5.0
+# On what is published again: by which run, and by whom.
+RUN_HEADER: Final = "x-penstock-run"
+BY_HEADER: Final = "x-penstock-by"
 
 
 @contextlib.asynccontextmanager

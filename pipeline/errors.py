@@ -16,13 +16,16 @@ import asyncpg
 
 
 class Reason(StrEnum):
-    """Why a change is a dead letter. Operators filter by it, so the set is closed."""
+    """Why a change or a message is a dead letter. Operators filter by it, so the set is closed."""
 
     INVALID_RECORD = "invalid_record"
     OUT_OF_WINDOW = "out_of_window"
     REFUSED_BY_DATABASE = "refused_by_database"
     RULE_FAILED = "rule_failed"
     CRASHED_WORKER = "crashed_worker"
+    # Whole messages that the broker set aside.
+    UNDECODABLE = "undecodable"
+    DELIVERY_LIMIT = "delivery_limit"
 
 
 class Kind(StrEnum):

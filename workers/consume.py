@@ -16,10 +16,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import structlog
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from pipeline import metrics, topology
+from pipeline.broker import RUN_HEADER
 from pipeline.lifecycle import first_of
+from workers.channels import SETUP_TIMEOUT_S, close, told_of_cancels
 from workers.healing.comparison import Comparison
 from workers.hold import Ends, Hold, HoldExpired
 from workers.in_hand import Busy, InHand
@@ -28,8 +29,7 @@ from workers.received import ReceivedChange, decode, now_ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-    from pamqp.commands import Basic
+    from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
     from pipeline.audit import AuditRange
     from pipeline.database import Pool
@@ -48,7 +48,6 @@ LANE_COUNT: Final = 2
 SUSPECT_AFTER_DELIVERIES: Final = 3
 # A thousand changes as wide as a lead is; past it a batch only grows in memory, not in rate.
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
-_SETUP_TIMEOUT_S: Final = 10.0
 _CANCEL_TIMEOUT_S: Final = 2.0
 
 
@@ -70,6 +69,11 @@ class Delivery(NamedTuple):
         """Whether the message was handed over so often that it may be what kills workers."""
         count = self.message.headers.get("x-delivery-count", 0)
         return isinstance(count, int) and count + 1 >= SUSPECT_AFTER_DELIVERIES
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether somebody published it again, so that its age says nothing of how fast we are."""
+        return RUN_HEADER in self.message.headers
 
 
 class _Signal(Enum):
@@ -129,11 +133,11 @@ class Consumer:
         """
         if not await self._lanes[0].hold.until_database_answers(stop):
             return
-        async with asyncio.timeout(_SETUP_TIMEOUT_S):
+        async with asyncio.timeout(SETUP_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=False)
             await topology.declare(channel)
             await channel.set_qos(max(1, self._settings.prefetch_count // len(self._objects)))
-            cancelled = await _told_of_cancels(channel)
+            cancelled = await told_of_cancels(channel)
             inbox: Inbox = asyncio.Queue()
 
             async def take(message: AbstractIncomingMessage) -> None:
@@ -162,7 +166,7 @@ class Consumer:
             self._consuming = False
             if stop.is_set() and not channel.is_closed:
                 for queue, tag in consumers:
-                    await queue.cancel(tag, timeout=_SETUP_TIMEOUT_S)
+                    await queue.cancel(tag, timeout=SETUP_TIMEOUT_S)
             ends.lost.set()
             inbox.put_nowait(_Signal.END)
             async with asyncio.timeout(self._settings.drain_s):
@@ -178,7 +182,7 @@ class Consumer:
             await asyncio.wait(lanes, timeout=_CANCEL_TIMEOUT_S)
             self.in_hand.end()
             # What is still unsettled goes back to its queue as the channel closes.
-            await _close(channel)
+            await close(channel)
 
     async def _work(self, lane: _Lane, inbox: Inbox, ends: Ends) -> None:
         while not ends.near():
@@ -250,7 +254,7 @@ class Consumer:
                 await delivery.message.reject(requeue=False)
                 metrics.deliveries_settled.labels(sobject, "dead").inc()
             self.in_hand.settle(delivery.object)
-            if delivery.changes:
+            if delivery.changes and not delivery.is_replayed:
                 waited_s = (now_ms() - delivery.changes[0].received_at) / 1000
                 metrics.receive_to_commit_seconds.labels(sobject).observe(waited_s)
 
@@ -262,28 +266,3 @@ def _share_out(seconds: float, batch: Sequence[Delivery]) -> None:
         counts[delivery.object or metrics.NO_OBJECT] += len(delivery.changes) + len(delivery.ranges)
     for sobject, count in counts.items():
         metrics.busy_seconds.labels(sobject).inc(seconds * count / max(1, counts.total()))
-
-
-async def _told_of_cancels(channel: AbstractChannel) -> asyncio.Event:
-    """Return an event that is set once the broker cancels a consumer, as when a queue is deleted.
-
-    The channel stays open then, and would wait for ever for deliveries that nobody sends.
-    """
-    cancelled = asyncio.Event()
-
-    def on_cancel(frame: Basic.Cancel) -> None:
-        log.warning("consumer_cancelled", consumer_tag=frame.consumer_tag)
-        cancelled.set()
-
-    underlay = await channel.get_underlay_channel()
-    underlay.on_consumer_cancel_callbacks.add(on_cancel)
-    return cancelled
-
-
-async def _close(channel: AbstractChannel) -> None:
-    try:
-        async with asyncio.timeout(_SETUP_TIMEOUT_S):
-            await channel.close()
-    except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
-        # The channel died before it could be closed: its deliveries are back all the same.
-        log.debug("channel_gone", error=repr(error))

@@ -39,9 +39,13 @@ class DeadLetter(NamedTuple):
     def of(cls, change: ReceivedChange, error: Exception) -> Self:
         """Make a dead letter of the error that was left when the change stood alone."""
         reason = error.reason if isinstance(error, PermanentError) else Reason.REFUSED_BY_DATABASE
-        # NUL is the one character that a text column refuses.
-        text = f"{error}".replace("\x00", "\\u0000")[:_MAX_ERROR_CHARS]
-        return cls(change, reason, text.encode("utf-8", "backslashreplace").decode())
+        return cls(change, reason, storable(f"{error}"))
+
+
+def storable(text: str) -> str:
+    """Return the beginning of a text as a column takes it: NUL and half surrogates escaped."""
+    text = text.replace("\x00", "\\u0000")[:_MAX_ERROR_CHARS]
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class TooManyDeadLetters(Exception):

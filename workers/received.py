@@ -170,18 +170,26 @@ def decode(message: bytes) -> Decoded:
     ranges: list[AuditRange] = []
     poison: PoisonError | None = None
     for item in items:
-        try:
-            text = item.text()
-            match item.kind:
-                case envelope.Kind.CHANGES:
-                    changes += _changes(item, text)
-                case envelope.Kind.AUDIT:
-                    ranges.append(audit.read(text))
-                case unknown:
-                    assert_never(unknown)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, GzipError) as error:
-            poison = PoisonError(f"callout {item.callout_id}: {error}")
+        decoded = decode_item(item)
+        changes += decoded.changes
+        ranges += decoded.ranges
+        poison = decoded.poison or poison
     return Decoded(changes, ranges, poison)
+
+
+def decode_item(item: envelope.Item) -> Decoded:
+    """Decode one callout of a message."""
+    try:
+        text = item.text()
+        match item.kind:
+            case envelope.Kind.CHANGES:
+                return Decoded(_changes(item, text), [], None)
+            case envelope.Kind.AUDIT:
+                return Decoded([], [audit.read(text)], None)
+            case unknown:
+                assert_never(unknown)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, GzipError) as error:
+        return Decoded([], [], PoisonError(f"callout {item.callout_id}: {error}"))
 
 
 def now_ms() -> int:

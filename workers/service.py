@@ -19,6 +19,7 @@ from workers.healing.upkeep import clear
 from workers.lookups.sweep import Sweep
 from workers.processor import Processor
 from workers.received import now_ms
+from workers.recorder import Recorder
 
 if TYPE_CHECKING:
     import asyncio
@@ -49,15 +50,25 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
         consumer = Consumer(worker, objects, make_processor, pool)
         sweep = Sweep(pool, worker)
         tally = Tally(pool, ProcessKind.WORKER, objects, consumer.in_hand.waiting)
+        recorder = Recorder(objects, pool, hold_s=worker.hold_s)
         checks = {
             "broker": consumer.broker_problem,
             "database": consumer.database_problem,
             "sweep": sweep.problem,
+            "recorder": recorder.problem,
         }
 
         async def consume(stop: asyncio.Event) -> None:
             await keep_connected(
                 settings.broker.url, name, stop, lambda c: consumer.session(c, stop)
+            )
+
+        async def record(stop: asyncio.Event) -> None:
+            await keep_connected(
+                settings.broker.url,
+                f"{name} recorder",
+                stop,
+                lambda c: recorder.session(c, stop),
             )
 
         async def kept_up(stop: asyncio.Event) -> None:
@@ -71,7 +82,13 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
 
         async with AdminServer(worker.admin_host, worker.admin_port, checks):
             await run_until_stopped(
-                {"consumer": consume, "upkeep": upkeep, "sweep": swept, "tally": tally.run}
+                {
+                    "consumer": consume,
+                    "recorder": record,
+                    "upkeep": upkeep,
+                    "sweep": swept,
+                    "tally": tally.run,
+                }
             )
     log.info("drained")
 

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_IDS: Final = 10_000
-# The last word may be a beginning; of words without a letter or digit there is no index.
-_HAS_WORDS: Final = "to_tsvector('simple', error) @@ (query::text || ':*')::tsquery"
+# The last word may be a beginning.
+_HAS_WORDS: Final = (
+    "to_tsvector('simple', error) @@ (websearch_to_tsquery('simple', {})::text || ':*')::tsquery"
+)
 
 
 class DeadState(StrEnum):
@@ -31,7 +33,8 @@ class DeadFilter(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which dead letters are meant; None is no matter which.
 
     `text` is words of the error, the last of which may be a beginning. `older_than` and
-    `newer_than` are Unix ms of when it failed last.
+    `newer_than` are Unix ms of when it failed last. `run_id` is the last run that replayed or
+    discarded it: what is open of a run has come back.
     """
 
     state: DeadState | None = DeadState.OPEN
@@ -44,6 +47,7 @@ class DeadFilter(msgspec.Struct, frozen=True, omit_defaults=True):
     capture_id: str | None = None
     older_than: int | None = None
     newer_than: int | None = None
+    run_id: int | None = None
 
     def check(self) -> None:
         """Refuse what nothing could ever match, or too many ids.
@@ -91,10 +95,11 @@ def _conditions(chosen: DeadFilter) -> Iterator[tuple[str, object]]:
             yield f"dead_letter.{column} = {{}}", str(value)
     if chosen.ids is not None:
         yield "dead_letter_id = ANY({}::bigint[])", list(chosen.ids)
+    if chosen.run_id is not None:
+        yield "run_id = {}", chosen.run_id
     if chosen.older_than is not None:
         yield "dead_at < to_timestamp({}::bigint / 1000.0)", chosen.older_than
     if chosen.newer_than is not None:
         yield "dead_at >= to_timestamp({}::bigint / 1000.0)", chosen.newer_than
     if chosen.text is not None:
-        query = "websearch_to_tsquery('simple', {})"
-        yield _HAS_WORDS.replace("query", query), chosen.text
+        yield _HAS_WORDS, chosen.text

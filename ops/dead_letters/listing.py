@@ -1,72 +1,100 @@
-"""Listing and showing dead letters."""
+"""Listing dead letters, a page at a time, and counting them by reason."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Raw
 
-from ops.errors import OpsError
+from ops.dead_letters.filter import DeadFilter, DeadState, where
 from ops.times import with_iso_times
+from pipeline.errors import Reason
 
 if TYPE_CHECKING:
     from pipeline.database import Connection
 
-_LIST: Final = """
-    SELECT dead_letter_id AS id, org_id, object, operation, record_id, capture_id, reason, error,
-           attempts, callout_id, captured_at, received_at, dead_at
-    FROM dead_letter
-    WHERE ($1::text IS NULL OR org_id = $1) AND ($2::text IS NULL OR reason = $2)
-    ORDER BY dead_letter_id LIMIT $3"""
-_SHOW: Final = """
-    SELECT dead_letter_id AS id, org_id, object, operation, record_id, capture_id, reason, error,
-           attempts, callout_id, captured_at, received_at, dead_at, original
-    FROM dead_letter WHERE dead_letter_id = $1"""
+COLUMNS: Final = """dead_letter_id AS id, org_id, object, operation, record_id, capture_id, reason,
+    error, state, attempts, callout_id, captured_at, received_at, first_dead_at, dead_at,
+    settled_at, run_id"""
 
 
 class DeadLetterRow(msgspec.Struct, frozen=True):
-    """A change that can never succeed, and why.
+    """A change, or a whole message, that could not be processed, and why.
 
-    `captured_at` and `received_at` are Unix ms, `dead_at` is RFC 3339.
+    `captured_at` and `received_at` are Unix ms, the others RFC 3339: `dead_at` is when it failed
+    last, `settled_at` when it was replayed or discarded last, by `run_id`. What a message does not
+    tell is None.
     """
 
     id: int
-    org_id: str
+    org_id: str | None
     object: str
-    operation: str
-    record_id: str
-    capture_id: str
-    reason: str
+    operation: str | None
+    record_id: str | None
+    capture_id: str | None
+    reason: Reason
     error: str
+    state: DeadState
     attempts: int
-    callout_id: str
-    captured_at: int
-    received_at: int
+    callout_id: str | None
+    captured_at: int | None
+    received_at: int | None
+    first_dead_at: str
     dead_at: str
+    settled_at: str | None
+    run_id: int | None
 
 
-class DeadLetterWhole(DeadLetterRow, frozen=True):
-    """A dead letter with the callout of its one change, as Apex wrote it."""
+class DeadGroup(msgspec.Struct, frozen=True):
+    """The dead letters of one reason; times are RFC 3339. The sample is the oldest by id."""
 
-    original: Raw
+    reason: Reason
+    count: int
+    oldest_at: str
+    newest_at: str
+    sample_id: int
+    sample_error: str
 
 
 async def listing(
-    connection: Connection, *, org_id: str | None, reason: str | None, limit: int
+    connection: Connection, chosen: DeadFilter, *, limit: int, after_id: int = 0
 ) -> list[DeadLetterRow]:
-    """Return dead letters, oldest first."""
-    rows = await connection.fetch(_LIST, org_id, reason, limit)
-    return [DeadLetterRow(**with_iso_times(row)) for row in rows]
-
-
-async def show(connection: Connection, dead_letter_id: int) -> DeadLetterWhole:
-    """Return one dead letter, whole.
+    """Return dead letters by id; `after_id` is the last one's of the page before.
 
     Raises:
-        OpsError: there is none of that id.
+        WrongUsage: nothing could ever match the filter.
     """
-    row = await connection.fetchrow(_SHOW, dead_letter_id)
-    if row is None:
-        raise OpsError(f"there is no dead letter {dead_letter_id}: `penstock dead list`")
-    return DeadLetterWhole(**{**with_iso_times(row), "original": Raw(row["original"])})
+    page = where(chosen).also("dead_letter_id > {}", after_id)
+    found = f"SELECT {{}} FROM dead_letter WHERE {page.condition}"  # noqa: S608  our own text
+    end = f"ORDER BY dead_letter_id LIMIT {limit:d}"
+    if chosen.text is None:
+        query = f"{found.format(COLUMNS)} {end}"
+    else:
+        # How rare a word is nobody knows beforehand: its index finds all that have it first, since
+        # a walk along the ids might find no hundred of them anywhere.
+        query = (
+            f"WITH found AS MATERIALIZED ({found.format('dead_letter_id')})"  # noqa: S608  our own
+            f" SELECT {COLUMNS} FROM dead_letter"
+            f" WHERE dead_letter_id = ANY(ARRAY(SELECT dead_letter_id FROM found {end}))"
+            " ORDER BY dead_letter_id"
+        )
+    rows = await connection.fetch(query, *page.arguments)
+    return [msgspec.convert(with_iso_times(row), DeadLetterRow) for row in rows]
+
+
+async def grouped(connection: Connection, chosen: DeadFilter) -> list[DeadGroup]:
+    """Count dead letters by reason, the most frequent first.
+
+    Raises:
+        WrongUsage: nothing could ever match the filter.
+    """
+    wanted = where(chosen)
+    rows = await connection.fetch(
+        "WITH grouped AS MATERIALIZED (SELECT reason, count(*) AS count,"  # noqa: S608  our own
+        " min(dead_at) AS oldest_at, max(dead_at) AS newest_at, min(dead_letter_id) AS sample_id"
+        f" FROM dead_letter WHERE {wanted.condition} GROUP BY reason)"
+        " SELECT grouped.*, error AS sample_error FROM grouped"
+        " JOIN dead_letter ON dead_letter_id = sample_id ORDER BY count DESC, grouped.reason",
+        *wanted.arguments,
+    )
+    return [msgspec.convert(with_iso_times(row), DeadGroup) for row in rows]

@@ -194,7 +194,7 @@ async def test_dead_letters_are_listed_and_shown(commands: PenstockProcesses) ->
     none = await commands.run("dead", "list", "--reason", "invalid_record", "--json")
     assert none.json() == []
     none = await commands.run("dead", "list", "--reason", "invalid_record", "--org", ORG_ID)
-    assert none.stdout.decode() == f"no dead letters with reason invalid_record of org {ORG_ID}\n"
+    assert none.stdout.decode() == f"no dead letters: open, org {ORG_ID}, reason invalid_record\n"
     assert re.fullmatch(ISO, dead["dead_at"])
     told = await commands.run("dead", "list")
     assert ORG_ID.encode() in told.stdout

@@ -1,4 +1,4 @@
-"""What loads, audits, gaps and the flow leave behind, cleared away once nobody asks for it."""
+"""What loads, audits, gaps, dead letters and the flow leave, cleared away in time."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ _CLEAR_GAPS: Final = """
     DELETE FROM gap WHERE gap_id IN (
         SELECT gap_id FROM gap WHERE settled_at < now() - make_interval(days => $1)
         ORDER BY settled_at LIMIT $2)"""
+# What is open waits for somebody.
+_CLEAR_DEAD: Final = """
+    DELETE FROM dead_letter WHERE dead_letter_id IN (
+        SELECT dead_letter_id FROM dead_letter
+        WHERE state <> 'open' AND settled_at < now() - make_interval(days => $1)
+        ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
 # The newest of each object tells how many records to expect.
 _CLEAR_LOADS: Final = """
     DELETE FROM request WHERE request_id IN (
@@ -54,10 +60,10 @@ _CLEAR_FLOW: Final = (
 async def clear(pool: Pool, *, retention_days: int) -> None:
     """Delete what was settled longer ago than the history reaches, a page at a time.
 
-    Kept are each org's newest audit and each object's newest load.
+    Kept are open dead letters, each org's newest audit and each object's newest load.
     """
     async with pool.acquire() as connection:
-        for statement in (_CLEAR_GAPS, _CLEAR_LOADS):
+        for statement in (_CLEAR_GAPS, _CLEAR_LOADS, _CLEAR_DEAD):
             await _in_pages(connection, statement, retention_days)
         for row in await connection.fetch(_FIND_AUDITS, retention_days, _ROWS_PER_PAGE):
             for statement in (_CLEAR_FINDINGS, _CLEAR_RANGES, _CLEAR_REQUESTS):

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from ops import dead_letters, enrollments, records
+from ops.dead_letters import DeadFilter
 from ops.errors import OpsError
 from ops.explanation import explain_enrollment
 from pipeline.database import open_pool
@@ -115,9 +116,10 @@ async def test_listings_keep_orgs_and_limits_apart(connection: Connection, pool:
     assert [row.recipient for row in found] == ["0@x.org", "2@x.org"]
     found = await enrollments.listing(connection, org_id=None, sequence=None, limit=2)
     assert [row.recipient for row in found] == ["0@x.org", "1@x.org"]
-    dead = await dead_letters.listing(connection, org_id=OTHER_ORG_ID, reason=None, limit=9)
+    dead = await dead_letters.listing(connection, DeadFilter(org_id=OTHER_ORG_ID), limit=9)
     assert [row.org_id for row in dead] == [OTHER_ORG_ID]
     whole = await dead_letters.show(connection, dead[0].id)
+    assert whole.original is not None
     assert msgspec.json.decode(bytes(whole.original))["changes"] == [
         {"old": None, "new": lead(Email="1@x.org")}
     ]
