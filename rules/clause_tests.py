@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, assert_never
 
+from rules.gate import plain_texts
 from rules.match import Evidence, Traced
 from rules.model import READ_OLD, AllOf, AnyOf, Condition, Not, Operator
 from rules.operators import build_verdict
@@ -66,14 +67,27 @@ def _compile_condition(condition: Condition) -> CompiledClause:
         old, new = states.pair(field)
         return _evidence(condition, verdict, states, old=old, new=new)
 
-    # Many rules ask this of one field: it is found out once.
-    changed = condition.operator is Operator.CHANGED
     return CompiledClause(
-        (lambda states: states.has_changed(field)) if changed else test,
+        _compile_shared(condition) or test,
         lambda states: (see(states),),
         lambda states: _traced(see(states), decided=True),
         (),
     )
+
+
+def _compile_shared(condition: Condition) -> Test | None:
+    """Return the test of what many rules ask of one field: what it takes is found out once."""
+    field, operand = condition.field, condition.operand
+    match condition.operator:
+        case Operator.CHANGED:
+            return lambda states: states.has_changed(field)
+        case Operator.EQUALS | Operator.IN if texts := plain_texts(operand):
+            return lambda states: states.folded(field) in texts
+        case Operator.CONTAINS if isinstance(operand, str):
+            part = operand.casefold()
+            return lambda states: part in (states.folded(field) or "")
+        case _:
+            return None
 
 
 def _compile_lookup(condition: Condition, path: Path, *, waits: bool) -> CompiledClause:

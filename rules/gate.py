@@ -58,7 +58,7 @@ def _gate(condition: Condition) -> Gate | None:
     if Path.parse(field).references:
         return None
     changes = operator in READ_OLD
-    texts = _texts(operand) if operator in _NAMING else frozenset()
+    texts = plain_texts(operand) if operator in _NAMING else frozenset()
     if changes or texts:
         return Gate(field, changes, texts)
     if operator in _FROM_A_NUMBER_ON and isinstance(operand, int | Decimal):
@@ -66,7 +66,7 @@ def _gate(condition: Condition) -> Gate | None:
     return None
 
 
-def _texts(operand: Operand) -> frozenset[str]:
+def plain_texts(operand: Operand) -> frozenset[str]:
     """Return the operands case folded, or nothing where one may equal more than its own text."""
     operands = operand if isinstance(operand, tuple) else (operand,)
     texts = frozenset(one.casefold() for one in operands if isinstance(one, str) and _is_plain(one))

@@ -58,6 +58,7 @@ class States:
 
     __slots__ = (
         "_changed",
+        "_folded",
         "_pairs",
         "_parents_before",
         "_read",
@@ -82,6 +83,7 @@ class States:
         self._parents_before = previous
         self._spellings: dict[str, str] | None = None
         self._changed: dict[str, bool] = {}
+        self._folded: dict[str, str | None] = {}
         self._pairs: dict[str, tuple[Value, Value]] = {}
         self._read: dict[tuple[Path, bool], Read] = {}
 
@@ -114,6 +116,15 @@ class States:
         if changed is None:
             changed = self._changed[field] = not same(*self.pair(field))
         return changed
+
+    def folded(self, field: str) -> str | None:
+        """Return the record's own `field` after the change, case folded; None if it is no text."""
+        try:
+            return self._folded[field]
+        except KeyError:
+            new = self.pair(field)[1]
+            folded = self._folded[field] = new.casefold() if isinstance(new, str) else None
+            return folded
 
     def read(self, path: Path, *, with_old: bool) -> Read:
         """Return what `path` leads to; `old` stays empty unless it is asked for.
