@@ -5,6 +5,8 @@ A server starts with the first test that asks for it.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -12,6 +14,8 @@ import aio_pika
 import pytest
 
 from ops.stack import PrivatePostgres, PrivateRabbitMQ
+from ops.stack.errors import StackError
+from ops.stack.programs import install_missing
 from pipeline import topology
 from tests.processes import PenstockProcesses
 from tests.servers import (
@@ -38,6 +42,16 @@ def service_folder() -> Iterator[Path]:
     """A new folder that the servers' own users can enter."""
     with open_folder() as folder:
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_installed() -> None:
+    """RabbitMQ and PostgreSQL, installed where they are missing and that is possible."""
+    # Where it is not, each test that needs them says so.
+    with open_folder() as folder, contextlib.suppress(StackError):
+        asyncio.run(
+            install_missing(broker=True, database=True, log_path=folder / "install.log", said=print)
+        )
 
 
 @pytest.fixture(scope="session")

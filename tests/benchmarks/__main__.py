@@ -142,6 +142,10 @@ def write(results: Results, folder: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer changes, once")
+    parser.add_argument("--turns", type=int, help="how often each is measured")
     parser.add_argument("--out", type=Path, default=Path("dist/benchmark"), help="folder to write")
     arguments = parser.parse_args()
-    write(asyncio.run(measure(QUICK if arguments.quick else FULL)), arguments.out)
+    chosen = QUICK if arguments.quick else FULL
+    if arguments.turns:
+        chosen = chosen._replace(turns=arguments.turns)
+    write(asyncio.run(measure(chosen)), arguments.out)

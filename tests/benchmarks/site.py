@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -10,7 +9,9 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from ops.stack import PrivatePostgres, PrivateRabbitMQ
+from ops.stack.children import together
 from ops.stack.postgres import DATABASE
+from ops.stack.programs import install_missing
 from ops.stack.rabbitmq import USER
 from tests.servers import database_at, new_name, open_folder
 
@@ -77,12 +78,15 @@ class Site:
 async def open_site() -> AsyncIterator[Site]:
     """Start the servers; stop them afterwards."""
     with open_folder() as folder:
+        await install_missing(
+            broker=True, database=True, log_path=folder / "install.log", said=print
+        )
         site = Site(folder)
         try:
-            await asyncio.gather(site.postgres.start(), site.rabbitmq.start())
+            await together(site.postgres.start(), site.rabbitmq.start())
             yield site
         finally:
-            await asyncio.gather(site.postgres.stop(), site.rabbitmq.stop())
+            await together(site.postgres.stop(), site.rabbitmq.stop())
 
 
 async def _run(url: str, statement: str) -> None:
