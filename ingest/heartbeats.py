@@ -12,6 +12,7 @@ from msgspec import Meta, Raw
 
 from ingest.intake import checked, require_same_org
 from ingest.problems import unavailable
+from pipeline import metrics
 from pipeline.callout import RequestId, SalesforceId, UnixMs, decode_body
 from pipeline.database import DATABASE_ERRORS
 
@@ -108,6 +109,7 @@ class HeartbeatHandler:
         except DATABASE_ERRORS as error:
             log.warning("heartbeat_held", org_id=org.org_id, error=repr(error))
             raise unavailable("the database is away") from error
+        metrics.org_clock_skew_seconds.observe(abs(skew_ms) / 1000)
         log.info(
             "heartbeat",
             org_id=org.org_id,

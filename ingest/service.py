@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _ORG = "/v1/orgs/{org_id}"
+# Whoever is refused may have written anything.
+_MAX_ID_CHARACTERS: Final = 64
 # For answers to leave, after the drain.
 _CLOSE_S: Final = 1.0
 
@@ -124,7 +126,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         log.info(
             "request_refused",
             route=route,
-            org_id=request.match_info.get("org_id"),
+            org_id=request.match_info.get("org_id", "")[:_MAX_ID_CHARACTERS],
+            callout_id=request.headers.get("webhook-id", "")[:_MAX_ID_CHARACTERS],
             status=problem.status.value,
             detail=problem.detail,
         )

@@ -9,7 +9,7 @@ import msgspec
 from ops.errors import WrongUsage
 from ops.times import with_iso_times
 from rules.mistakes import near_name
-from workers.relay.targets.open_targets import TargetKind
+from workers.relay.targets.kinds import TargetKind
 
 if TYPE_CHECKING:
     from pipeline.database import Connection

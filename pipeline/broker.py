@@ -197,12 +197,17 @@ class Publisher:
             # connection. When nothing at all was confirmed meanwhile, drop it with the pile.
             if self._confirmed_at < started:
                 self._stalled.set()
+            metrics.publishes.labels("timeout").inc()
             raise BrokerUnavailable("no confirm in time") from None
         except PublishError as error:  # a kind of DeliveryError
+            metrics.publishes.labels("unroutable").inc()
             raise BrokerUnavailable(f"no queue is bound for {routing_key}") from error
         except DeliveryError as error:
+            metrics.publishes.labels("refused").inc()
             raise BrokerUnavailable("the queue is full or has no leader") from error
         except CONNECTION_EXCEPTIONS as error:
+            metrics.publishes.labels("lost").inc()
             raise BrokerUnavailable("the connection to RabbitMQ was lost") from error
         self._confirmed_at = time.monotonic()
+        metrics.publishes.labels("confirmed").inc()
         metrics.confirm_seconds.observe(self._confirmed_at - started)

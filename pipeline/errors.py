@@ -77,3 +77,33 @@ def classify(error: BaseException) -> Kind:
         blames_row = sqlstate.startswith((_DATA_EXCEPTION, _INTEGRITY_VIOLATION))
         return Kind.PERMANENT if blames_row and sqlstate != _CHECK_VIOLATION else Kind.TRANSIENT
     return Kind.TRANSIENT
+
+
+class RetryReason(StrEnum):
+    """Why something is tried again. A metric's label, so the set is closed."""
+
+    DATABASE_AWAY = "database_away"
+    ROWS_LOCKED = "rows_locked"
+    DATABASE_REFUSES = "database_refuses"
+    TARGET_HELD = "target_held"
+    OTHER = "other"
+
+
+# SQLSTATE classes of a server that is not there: connection exception, insufficient resources,
+# operator intervention; and of transactions that met: rollback, lock not available.
+_AWAY: Final = ("08", "53", "57")
+_LOCKED: Final = ("40", "55P03")
+
+
+def retry_reason(error: BaseException | None) -> RetryReason:
+    """Return why a transient error has something tried again."""
+    if isinstance(error, asyncpg.PostgresError):
+        sqlstate = str(error.sqlstate)
+        if sqlstate.startswith(_AWAY):
+            return RetryReason.DATABASE_AWAY
+        if sqlstate.startswith(_LOCKED):
+            return RetryReason.ROWS_LOCKED
+        return RetryReason.DATABASE_REFUSES
+    if isinstance(error, OSError | TimeoutError | asyncpg.InterfaceError):
+        return RetryReason.DATABASE_AWAY
+    return RetryReason.OTHER

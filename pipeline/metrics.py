@@ -27,12 +27,20 @@ confirm_seconds = Histogram(
     "Time from publishing a message to the broker's confirm, in seconds.",
     buckets=SECONDS,
 )
+publishes = Counter(
+    "penstock_publishes", "Messages published, by what the broker made of them.", ["outcome"]
+)
 callouts_per_message = Histogram(
     "penstock_callouts_per_message", "Callouts grouped into one message.", buckets=_COUNTS
 )
 in_flight_bytes = Gauge("penstock_in_flight_bytes", "Bodies that ingest holds, in bytes.")
 registry_age_seconds = Gauge(
     "penstock_registry_age_seconds", "Time since the org registry was last read, in seconds."
+)
+org_clock_skew_seconds = Histogram(
+    "penstock_org_clock_skew_seconds",
+    "Difference of an org's clock from ours, as heartbeats tell it, in seconds.",
+    buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 150, 300, 600, 3600),
 )
 
 deliveries_settled = Counter(
@@ -63,7 +71,36 @@ receive_to_commit_seconds = Histogram(
     ["object"],
     buckets=SECONDS,
 )
-holds = Counter("penstock_holds", "Times a worker held its batch because of a transient error.")
+capture_to_commit_seconds = Histogram(
+    "penstock_capture_to_commit_seconds",
+    "Time from a trigger's capture, by the org's clock, to its commit, in seconds.",
+    ["object"],
+    buckets=SECONDS,
+)
+stage_seconds = Histogram(
+    "penstock_stage_seconds",
+    "Time a worker's batch spent in a stage, in seconds; decoding and settling per delivery.",
+    ["stage"],
+    buckets=SECONDS,
+)
+deliveries_in_hand = Gauge(
+    "penstock_deliveries_in_hand", "Deliveries that a worker holds unsettled.", ["object"]
+)
+queue_messages = Gauge(
+    "penstock_queue_messages", "Messages that wait in an object's queue.", ["object"]
+)
+queue_age_seconds = Gauge(
+    "penstock_queue_age_seconds",
+    "Age at most of the oldest message in an object's queue, as this worker knows it, in seconds.",
+    ["object"],
+)
+dead_queue_messages = Gauge(
+    "penstock_dead_queue_messages", "Messages in an object's dead queue.", ["object"]
+)
+retries = Counter(
+    "penstock_retries", "Times a batch or a delivery has to be tried again, by reason.", ["reason"]
+)
+evaluations = Counter("penstock_evaluations", "Changes that rules were asked about.", ["object"])
 firings = Counter("penstock_firings", "Rules that matched a change.", ["object"])
 sweep_rows = Counter(
     "penstock_sweep_rows",
@@ -93,6 +130,18 @@ outbox_seconds = Histogram(
     "Time from an outbox row's commit to its delivery, in seconds.",
     ["object"],
     buckets=SECONDS,
+)
+outbox_open = Gauge(
+    "penstock_outbox_open",
+    "Rows that the relay has to deliver, at most 10,000; put off ones apart.",
+)
+outbox_age_seconds = Gauge(
+    "penstock_outbox_age_seconds", "Age of the oldest of these rows, in seconds."
+)
+target_answers = Counter(
+    "penstock_target_answers",
+    "Answers of targets, by the hundred of their status; `none` where none came.",
+    ["kind", "status"],
 )
 relay_breaker_open = Gauge(
     "penstock_relay_breaker_open", "Targets of a kind that the relay leaves alone.", ["kind"]

@@ -25,6 +25,8 @@ from workers.healing.comparison import Comparison
 from workers.hold import Ends, Hold, HoldExpired
 from workers.in_hand import Busy, InHand
 from workers.received import ReceivedChange, decode, now_ms
+from workers.stages import Stage, Stopwatch
+from workers.trail import tell_of_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -205,9 +207,11 @@ class Consumer:
         if rest:
             changes = [change for delivery in rest for change in delivery.changes]
             started = time.monotonic()
-            await lane.hold.until_done(partial(lane.processor.process, changes), ends)
+            outcome = await lane.hold.until_done(partial(lane.processor.process, changes), ends)
+            seconds = time.monotonic() - started
             metrics.batch_changes.observe(len(changes))
-            metrics.batch_seconds.observe(time.monotonic() - started)
+            metrics.batch_seconds.observe(seconds)
+            tell_of_batch(changes, outcome.dead_count, seconds)
             await self._settle(rest)
 
     async def _work_on_suspect(self, lane: _Lane, delivery: Delivery, ends: Ends) -> None:
@@ -234,7 +238,9 @@ class Consumer:
             if message is _Signal.END:
                 inbox.put_nowait(message)
                 break
+            watch = Stopwatch()
             decoded = decode(message.body)
+            watch.lap(Stage.DECODE)
             if decoded.changes:
                 newest = decoded.changes[-1]
                 self.in_hand.read(newest.object, newest.received_at)
@@ -246,6 +252,7 @@ class Consumer:
     async def _settle(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             sobject = delivery.object or metrics.NO_OBJECT
+            watch = Stopwatch()
             if delivery.poison is None:
                 await delivery.message.ack()
                 metrics.deliveries_settled.labels(sobject, "acked").inc()
@@ -253,10 +260,13 @@ class Consumer:
                 log.error("poison", error=str(delivery.poison), queue=delivery.message.routing_key)
                 await delivery.message.reject(requeue=False)
                 metrics.deliveries_settled.labels(sobject, "dead").inc()
+            watch.lap(Stage.SETTLE)
             self.in_hand.settle(delivery.object)
             if delivery.changes and not delivery.is_replayed:
-                waited_s = (now_ms() - delivery.changes[0].received_at) / 1000
+                first, now = delivery.changes[0], now_ms()
+                waited_s, age_s = (now - first.received_at) / 1000, (now - first.seen_at) / 1000
                 metrics.receive_to_commit_seconds.labels(sobject).observe(waited_s)
+                metrics.capture_to_commit_seconds.labels(sobject).observe(max(0.0, age_s))
 
 
 def _share_out(seconds: float, batch: Sequence[Delivery]) -> None:

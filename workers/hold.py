@@ -17,7 +17,7 @@ from tenacity import (
 
 from pipeline import metrics
 from pipeline.database import require_migrated
-from pipeline.errors import Kind, TransientError, classify
+from pipeline.errors import Kind, TransientError, classify, retry_reason
 from pipeline.lifecycle import wait_or_stop
 from workers.dead_letters import TooManyDeadLetters
 
@@ -106,7 +106,7 @@ class Hold:
     def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         self.reason = f"holding: {error!r}"
-        metrics.holds.inc()
+        metrics.retries.labels(retry_reason(error)).inc()
         log.warning("holding", error=repr(error), attempt=state.attempt_number)
 
 

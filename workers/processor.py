@@ -24,6 +24,7 @@ from workers.opt_outs import keep_opt_outs
 from workers.received import now_ms
 from workers.record_ends import keep_ends
 from workers.rule_book import RuleBook
+from workers.stages import Stage, Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -138,6 +139,8 @@ class Processor:
                 await self._persist(connection, timely)
             await dead_letters.insert(connection, dead)
             self._streak.check(dead, change_count=len(batch))
+            watch = Stopwatch()
+        watch.lap(Stage.COMMIT)
         return dead
 
     async def _persist_narrowed(
@@ -183,13 +186,16 @@ class Processor:
             return
         captured = [change for change in batch if change.reading is None]
         read = [change for change in batch if change.reading is not None]
+        watch = Stopwatch()
         new, epoch = await insert_history(connection, captured)
+        watch.lap(Stage.HISTORY)
         states = [change for change in read if not change.is_absent]
         too_late = await self._continuity.upsert(connection, [*new, *states], epoch)
         ended = await keep_ends(connection, new) | await keep_absences(connection, read)
         seen: list[ReceivedChange] = []
         if read:
             seen, epoch = await find_current(connection, states)
+        watch.lap(Stage.RECORDS)
         if epoch is None:
             return
         await self._rule_book.turn_to(epoch, connection)
@@ -201,7 +207,9 @@ class Processor:
         if self._rule_book.has_climbs:
             await keep_references(connection, self._rule_book, judged)
             await keep_reevaluations(connection, self._rule_book, judged[: len(judgeable)])
+        watch.lap(Stage.EVALUATE)
         await fire(connection, [fired for one in judged for fired in one.fired()], ended)
+        watch.lap(Stage.FIRE)
         if read:
             await keep_progress(connection, read)
 

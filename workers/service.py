@@ -18,6 +18,7 @@ from workers.consume import Consumer
 from workers.healing.upkeep import clear
 from workers.lookups.sweep import Sweep
 from workers.processor import Processor
+from workers.queue_watch import QueueWatch
 from workers.received import now_ms
 from workers.recorder import Recorder
 
@@ -49,6 +50,7 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
         )
         consumer = Consumer(worker, objects, make_processor, pool)
         sweep = Sweep(pool, worker)
+        watch = QueueWatch(settings.broker.url, f"{name} queues", objects, consumer.in_hand)
         tally = Tally(pool, ProcessKind.WORKER, objects, consumer.in_hand.waiting)
         recorder = Recorder(objects, pool, hold_s=worker.hold_s)
         checks = {
@@ -88,6 +90,7 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
                     "upkeep": upkeep,
                     "sweep": swept,
                     "tally": tally.run,
+                    "queues": watch.run,
                 }
             )
     log.info("drained")

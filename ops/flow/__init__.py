@@ -7,9 +7,10 @@ RabbitMQ.
 from ops.flow.drain import Drain, workers_needed
 from ops.flow.latency import Latency
 from ops.flow.processes import Process, processes
-from ops.flow.queues import Queue, Queues, read_queues
+from ops.flow.queues import Queues, read_queues
 from ops.flow.read import read_flow
 from ops.flow.whole import Flow, Minute, ObjectFlow, Outbox
+from pipeline.queues import Queue
 
 __all__ = [
     "Drain",

@@ -1,4 +1,4 @@
-"""What RabbitMQ says of the queues: how much waits, and how many consume."""
+"""The queues of all objects, or why they cannot be told."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS, ChannelNotFoundEntity
+from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
 from pipeline import topology
 from pipeline.broker import connection_to
 from pipeline.objects import SObject
+from pipeline.queues import Queue, read_queue
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractConnection
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
 
 _NAME: Final = "penstock flow"
 _TIMEOUT_S: Final = 10.0
-
-
-class Queue(msgspec.Struct, frozen=True):
-    """An object's queue: messages that wait, who consumes, and what its dead queue holds."""
-
-    depth_count: int
-    consumer_count: int
-    dead_count: int
 
 
 class Queues(msgspec.Struct, frozen=True):
@@ -47,22 +40,7 @@ async def read_queues(url: Secret) -> Queues:
 
 async def queues_on(connection: AbstractConnection) -> Queues:
     """Ask for every queue on a connection."""
-    found: dict[SObject, Queue] = {}
-    for sobject in SObject:
-        # A queue that is not there closes the channel that asked for it.
-        async with connection.channel() as channel:
-            try:
-                waiting = await channel.declare_queue(topology.queue_name(sobject), passive=True)
-                dead = await channel.declare_queue(topology.dead_queue_name(sobject), passive=True)
-            except ChannelNotFoundEntity:
-                continue
-        told, buried = waiting.declaration_result, dead.declaration_result
-        found[sobject] = Queue(
-            depth_count=told.message_count or 0,
-            consumer_count=told.consumer_count or 0,
-            dead_count=buried.message_count or 0,
-        )
-    missing = [topology.queue_name(one) for one in SObject if one not in found]
-    if missing:
-        return Queues(found, f"not declared yet: {', '.join(missing)}")
-    return Queues(found)
+    asked = {sobject: await read_queue(connection, sobject) for sobject in SObject}
+    found = {sobject: queue for sobject, queue in asked.items() if queue is not None}
+    missing = [topology.queue_name(sobject) for sobject in SObject if sobject not in found]
+    return Queues(found, f"not declared yet: {', '.join(missing)}" if missing else None)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     from ops.flow.processes import Process
-    from ops.flow.queues import Queue, Queues
+    from ops.flow.queues import Queues
     from pipeline.database import Connection
+    from pipeline.queues import Queue
 
 MINUTES: Final = 60
 _MAX_OPEN: Final = 10_000

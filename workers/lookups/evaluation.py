@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
+from collections import ChainMap, Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from pipeline import metrics
 from pipeline.errors import PermanentError, Reason
 from rules.match import Verdicts
 from rules.model import MAX_LOOKUPS
@@ -54,6 +55,9 @@ async def evaluate(connection: Connection, book: RuleBook, cases: Iterable[Case]
     """
     parents = Parents()
     judged = [_first(book, case) for case in cases]
+    asked = Counter(one.case.change.object for one in judged if one.verdicts is not _NO_VERDICTS)
+    for sobject, count in asked.items():
+        metrics.evaluations.labels(sobject).inc(count)
     open_ = [place for place, one in enumerate(judged) if one.verdicts.unread]
     for _ in range(_MAX_ROUNDS):
         if not open_:

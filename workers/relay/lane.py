@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final, assert_never
 import structlog
 
 from pipeline import metrics
+from pipeline.errors import RetryReason
 from workers.relay import outbox
 from workers.relay.breaker import Breaker, Closed, Open
 from workers.relay.claim import Delayed, Send, Superseded, Suppressed
 from workers.relay.pace import Pace
 from workers.relay.retries import retry_delay_s
 from workers.relay.targets.answers import Delivered, Gone, Held, Refused, SendApart
-from workers.relay.targets.open_targets import TargetKind
+from workers.relay.targets.kinds import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -189,6 +190,14 @@ def _outcome(claim: Claim, answer: Answer, pause_s: float) -> Outcome:
             metrics.outbox_deliveries.labels(claim.object, "delivered").inc()
             waited_s = max(0.0, time.time() - claim.created_at_s)
             metrics.outbox_seconds.labels(claim.object).observe(waited_s)
+            log.info(
+                "delivered",
+                outbox_id=claim.outbox_id,
+                org_id=claim.org_id,
+                capture_id=claim.cause.capture_id,
+                kind=claim.kind.value,
+                waited_ms=round(waited_s * 1000),
+            )
             return outbox.delivery(claim)
         case Refused(error):
             metrics.outbox_deliveries.labels(claim.object, "refused").inc()
@@ -197,6 +206,7 @@ def _outcome(claim: Claim, answer: Answer, pause_s: float) -> Outcome:
         case Held(error, retry_after_s, is_known):
             pause_s = max(pause_s, retry_after_s or 0.0)
             metrics.outbox_deliveries.labels(claim.object, "held").inc()
+            metrics.retries.labels(RetryReason.TARGET_HELD).inc()
             log.warning("delivery_held", outbox_id=claim.outbox_id, error=error)
             return outbox.retry(claim, error, pause_s=pause_s, is_known=is_known)
         case Gone(error):

@@ -12,7 +12,7 @@ from yarl import URL
 from pipeline import metrics
 from pipeline.admin import AdminServer
 from pipeline.database import Following, open_pool, require_migrated
-from pipeline.errors import Kind, classify
+from pipeline.errors import Kind, classify, retry_reason
 from pipeline.lifecycle import first_of, run_until_stopped, wait_or_stop
 from pipeline.settings import SettingsError, require
 from pipeline.signing import key_of
@@ -20,7 +20,8 @@ from pipeline.tally import ProcessKind, Tally
 from workers.relay import outbox
 from workers.relay.breaker import Closed
 from workers.relay.lane import Lane
-from workers.relay.targets.open_targets import NoTarget, TargetKind, open_targets
+from workers.relay.targets.kinds import TargetKind
+from workers.relay.targets.open_targets import NoTarget, open_targets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +73,7 @@ class Relay:
                     if classify(error) is not Kind.TRANSIENT:
                         raise
                     self._problem = f"holding: {error!r}"
+                    metrics.retries.labels(retry_reason(error)).inc()
                     log.warning("relay_held", error=repr(error))
                     await wait_or_stop(stop, _DATABASE_RETRY_S)
                 else:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
+from pipeline import metrics
 from workers.relay.guard import AddressRefused
 from workers.relay.targets.answers import Held
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from workers.relay.targets.kinds import TargetKind
 
 MAX_RETRY_AFTER_S: Final = 3600.0
 
@@ -30,6 +33,11 @@ REFUSALS: Final = frozenset(
 _OF_ONE_ROW: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT})
 # What aiohttp raises when there is no answer.
 UNREACHABLE: Final = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+def count_answer(kind: TargetKind, status: int | None) -> None:
+    """Count an answer by the hundred of its status; None: none came."""
+    metrics.target_answers.labels(kind, "none" if status is None else f"{status // 100}xx").inc()
 
 
 def is_success(status: int) -> bool:

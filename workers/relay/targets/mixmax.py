@@ -17,6 +17,7 @@ from pipeline.json_text import decode_fields, encode_masked, unmask
 from workers.relay.claim import RowKind
 from workers.relay.targets import http
 from workers.relay.targets.answers import Delivered, Held, Refused, SendApart
+from workers.relay.targets.kinds import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -82,10 +83,12 @@ class MixmaxTarget:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
             ) as response:
+                http.count_answer(TargetKind.MIXMAX, response.status)
                 body = await _bounded(response)
                 if not http.is_success(response.status):
                     return _not_taken(response, body, batch)
         except http.UNREACHABLE as error:
+            http.count_answer(TargetKind.MIXMAX, None)
             return [http.unreachable(error)] * len(batch)
         return _read_cancellation(batch, body) if is_exit else _read_addition(batch, body)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from workers.relay.guard import Guard, literally_named
+from workers.relay.targets.kinds import TargetKind
 from workers.relay.targets.mixmax import MixmaxTarget
 from workers.relay.targets.webhook import WebhookTarget
 
@@ -18,19 +18,6 @@ if TYPE_CHECKING:
     from pipeline.settings import Relay
     from workers.relay.claim import Claim
     from workers.relay.targets.answers import Answer, SendApart
-
-
-class TargetKind(StrEnum):
-    """The kinds of target. A rule's webhooks, each URL a target of its own, are calls."""
-
-    WEBHOOK = "webhook"
-    MIXMAX = "mixmax"
-    CALL = "call"
-
-    @classmethod
-    def of(cls, target: str) -> TargetKind:
-        """Return the kind of a target by its name; a call's is its URL."""
-        return cls(target) if target in {cls.WEBHOOK, cls.MIXMAX} else cls.CALL
 
 
 class Target(Protocol):

@@ -18,6 +18,7 @@ from workers.relay.claim import RowKind
 from workers.relay.guard import AddressRefused
 from workers.relay.targets import http
 from workers.relay.targets.answers import Delivered, Gone, Refused
+from workers.relay.targets.kinds import TargetKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,7 @@ class WebhookTarget:
         self._session = session
         self._url = settings.webhook_url if rule_url is None else rule_url
         self._is_rules = rule_url is not None
+        self._kind = TargetKind.CALL if self._is_rules else TargetKind.WEBHOOK
         # What is claimed is sent within a fraction of a second, as it was then looked at.
         self.claim_count = min(
             settings.batch_count, max(1, round(settings.requests_per_s / _CLAIMS_PER_S))
@@ -67,8 +69,10 @@ class WebhookTarget:
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=self._settings.timeout_s),
             ) as response:
+                http.count_answer(self._kind, response.status)
                 return _read(response)
         except (*http.UNREACHABLE, UnicodeError) as error:
+            http.count_answer(self._kind, None)
             # A host that cannot be written in DNS raises UnicodeError.
             if self._is_rules and isinstance(error, aiohttp.InvalidURL | UnicodeError):
                 return Refused("the rule's webhook is not a URL that can be called")
