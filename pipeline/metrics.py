@@ -52,7 +52,9 @@ changes_committed = Counter(
     "penstock_changes_committed", "Changes that workers committed; dead letters apart.", ["object"]
 )
 dead_letters = Counter(
-    "penstock_dead_letters", "Changes that became dead letters, by reason.", ["object", "reason"]
+    "penstock_dead_letters",
+    "Changes and messages that became dead letters, by reason.",
+    ["object", "reason"],
 )
 busy_seconds = Counter(
     "penstock_busy_seconds",

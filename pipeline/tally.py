@@ -83,7 +83,12 @@ _COUNTS: Final = (
     ),
     _Count("put_off_count", metrics.callouts, lambda labels: labels["status"] in _PUT_OFF),
     _Count("accepted_count", metrics.changes_accepted),
-    _Count("delivery_count", metrics.deliveries_settled),
+    _Count(
+        "delivery_count",
+        metrics.deliveries_settled,
+        # Of objects' queues, not of dead ones.
+        lambda labels: labels["outcome"] != "recorded",
+    ),
     _Count("committed_count", metrics.changes_committed),
     _Count("dead_count", metrics.dead_letters),
     _Count("fired_count", metrics.firings),

@@ -136,6 +136,7 @@ class Recorder:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.executemany(_INSERT, [tuple(row.values()) for row in rows])
         for row in rows:
+            metrics.dead_letters.labels(row["object"], row["reason"]).inc()
             log.warning(
                 "dead_message",
                 org_id=row["org_id"],

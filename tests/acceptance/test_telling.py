@@ -92,7 +92,7 @@ async def test_logs_follow_a_change_through_every_process_and_show_no_value_and_
         PENSTOCK_RELAY__MIXMAX_TOKEN=CANARY,
     )
     capture_id = await send_all_kinds(penstock, org)
-    await penstock.until_counted(2, DEAD)
+    await penstock.until_counted(3, DEAD)
     await penstock.until_counted(2, SETTLED)
     for running in (ingest, worker, relay):
         assert await running.terminate() == 0
@@ -131,7 +131,7 @@ async def test_every_process_serves_what_it_counts(
     await until_scraped(penstock, worker, 'penstock_dead_letters_total{object="Lead",reason="out_')
     await until_scraped(penstock, worker, 'penstock_stage_seconds_count{stage="commit"}')
     # Looked at every 5 s.
-    await until_scraped(penstock, worker, 'penstock_dead_queue_messages{object="Lead"} 1.0')
+    await until_scraped(penstock, worker, 'penstock_dead_queue_messages{object="Lead"} 0.0')
     await until_scraped(penstock, worker, 'penstock_queue_messages{object="Lead"} 0.0')
     await until_scraped(
         penstock, relay, 'penstock_target_answers_total{kind="webhook",status="2xx"}'
