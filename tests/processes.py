@@ -106,11 +106,12 @@ class Result:
 
 
 class PenstockProcesses:
-    """Starts `penstock ingest`, `worker` and `relay`, and runs other commands beside them."""
+    """Starts `penstock`'s processes, and runs other commands beside them."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self.environment = {**os.environ, **environment}
         self.ingest_url = ""
+        self.console_url = ""
         self.session: aiohttp.ClientSession
         self._folder = folder
         self._started: list[Running] = []
@@ -133,6 +134,12 @@ class PenstockProcesses:
         """Start a worker for some objects, or for all, and wait until it consumes."""
         options = [option for name in objects for option in ("--object", name)]
         return await self._start("worker", "WORKER", settings, *options)
+
+    async def start_console(self, **settings: str) -> Running:
+        """Start a console on a new port and wait for it."""
+        port = str(free_port())
+        self.console_url = f"http://127.0.0.1:{port}"
+        return await self._start("console", "CONSOLE", {"PENSTOCK_CONSOLE__PORT": port, **settings})
 
     async def start_relay(self, **settings: str) -> Running:
         """Start a relay and wait for it."""

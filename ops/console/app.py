@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ops.console.attempts import Attempts
 from ops.console.context import CONTEXT, Context
+from ops.console.drivers import Drivers
 from ops.console.guards import (
     SIGN_IN,
     SIGN_OUT,
@@ -18,14 +19,22 @@ from ops.console.guards import (
     signed_in,
     told_problems,
 )
-from ops.console.pages import enrollments, flow, orgs, records, rules, sign_in
+from ops.console.pages import (
+    actions,
+    dead,
+    enrollments,
+    flow,
+    orgs,
+    records,
+    rules,
+    runs,
+    sign_in,
+)
 from ops.console.rendering import templates
 from ops.console.sessions import Sessions
 from ops.console.watching import Watching
 
 if TYPE_CHECKING:
-    import asyncio
-
     from pipeline.database import Pool
     from pipeline.settings import Settings
 
@@ -33,8 +42,8 @@ _STATIC: Final = Path(__file__).parent / "static"
 _MOST_FORM_BYTES: Final = 64 * 1024
 
 
-def application(settings: Settings, pool: Pool) -> tuple[web.Application, asyncio.Event]:
-    """Return the console, and the event that ends what it streams."""
+def application(settings: Settings, pool: Pool) -> web.Application:
+    """Return the console. Its context says what has to run beside it."""
     context = Context(
         settings=settings,
         pool=pool,
@@ -42,6 +51,7 @@ def application(settings: Settings, pool: Pool) -> tuple[web.Application, asynci
         sessions=Sessions(settings.console),
         attempts=Attempts(),
         watching=Watching(pool, settings.broker.url),
+        drivers=Drivers(settings, pool),
     )
     app = web.Application(
         middlewares=[told_problems, known_host, signed_in, own_forms],
@@ -54,9 +64,9 @@ def application(settings: Settings, pool: Pool) -> tuple[web.Application, asynci
     app.router.add_get(SIGN_IN, sign_in.form)
     app.router.add_post(SIGN_IN, sign_in.sign_in)
     app.router.add_post(SIGN_OUT, sign_in.sign_out)
-    for module in (flow, records, rules, enrollments, orgs):
+    for module in (flow, runs, dead, records, rules, enrollments, orgs, actions):
         app.router.add_routes(module.ROUTES)
-    return app, context.stop
+    return app
 
 
 async def _start(_: web.Request) -> web.Response:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from ops.console.attempts import Attempts
+    from ops.console.drivers import Drivers
     from ops.console.sessions import Sessions
     from ops.console.watching import Watching
     from pipeline.database import Pool
@@ -31,6 +32,7 @@ class Context:
     sessions: Sessions
     attempts: Attempts
     watching: Watching
+    drivers: Drivers
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 

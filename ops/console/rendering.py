@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
+import msgspec
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,6 +16,7 @@ from markupsafe import Markup
 from ops.console.context import OWNER, context_of, session_of
 from ops.console_tokens import Role
 from ops.times import age_s, iso, span
+from pipeline import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,6 +54,8 @@ def templates() -> Environment:
         "day": lambda moment: iso(moment)[:10],
         "duration": duration,
         "ms": ms,
+        "named": named,
+        "pretty": pretty,
         "rate": rate,
         "segment": lambda text: quote(str(text), safe=""),
         "time": time,
@@ -155,6 +159,25 @@ def count(number: float | None) -> str:
 def rate(per_s: float) -> str:
     """Return a rate, with a digit more where it says something."""
     return f"{per_s:,.1f}" if 0 < per_s < 10 else f"{per_s:,.0f}"  # noqa: PLR2004
+
+
+def named(parameters: Mapping[str, Any]) -> str:
+    """Return what an action was applied to, in words, whatever it nests."""
+    parts = (
+        named(inner) if isinstance(inner, dict) else f"{name.replace('_', ' ')} {_plain(inner)}"
+        for name, inner in parameters.items()
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def _plain(inner: object) -> str:
+    return ", ".join(map(str, inner)) if isinstance(inner, list) else str(inner)
+
+
+def pretty(raw: Raw) -> str:
+    """Return JSON with a line for each value, every digit and character kept."""
+    masked = json_text.mask(bytes(raw))
+    return json_text.unmask(msgspec.json.format(masked, indent=2)).decode(errors="replace")
 
 
 def value(raw: Raw | None) -> str:

@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from ops.console.app import application
+from ops.console.context import CONTEXT
 from pipeline.admin import AdminServer, listen
 from pipeline.database import DATABASE_ERRORS, open_pool
 from pipeline.lifecycle import run_until_stopped, wait_or_stop
@@ -54,7 +55,8 @@ async def run(settings: Settings) -> None:
     console = settings.console
     async with open_pool(settings.database, "penstock console") as pool:
         watch = DatabaseWatch(pool)
-        app, stop_streams = application(settings, pool)
+        app = application(settings, pool)
+        context = app[CONTEXT]
 
         async def serve(stop: asyncio.Event) -> None:
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=_DRAIN_S)
@@ -63,10 +65,17 @@ async def run(settings: Settings) -> None:
             try:
                 await stop.wait()
             finally:
-                stop_streams.set()
+                context.stop.set()
                 await runner.cleanup()
 
         async with AdminServer(console.admin_host, console.admin_port, {"database": watch.problem}):
             tally = Tally(pool, ProcessKind.CONSOLE)
-            await run_until_stopped({"console": serve, "database": watch.run, "tally": tally.run})
+            await run_until_stopped(
+                {
+                    "console": serve,
+                    "database": watch.run,
+                    "tally": tally.run,
+                    "runs": context.drivers.run,
+                }
+            )
     log.info("drained")

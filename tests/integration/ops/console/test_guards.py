@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from ops import console_tokens, orgs
 from ops.console.app import application
+from ops.console.context import CONTEXT
 from ops.console_tokens import Role
 from pipeline.database import open_pool
 from pipeline.settings import Broker, Console, Database, Secret, Settings
@@ -30,7 +31,18 @@ if TYPE_CHECKING:
 
 PAUSE = f"/orgs/{ORG_ID}/pause"
 PUBLIC = "console.example.com"
-LOOKS = ("/flow", "/orgs", f"/orgs/{ORG_ID}", "/records", "/rules", "/enrollments")
+LOOKS = (
+    "/dead",
+    "/dead/plan",
+    "/dead/runs",
+    "/actions",
+    "/flow",
+    "/orgs",
+    f"/orgs/{ORG_ID}",
+    "/records",
+    "/rules",
+    "/enrollments",
+)
 
 
 @asynccontextmanager
@@ -43,11 +55,11 @@ async def console(database_url: str, settings: Console) -> AsyncIterator[Client]
         console=settings,
     )
     async with open_pool(whole.database, "test console") as pool:
-        app, stop = application(whole, pool)
+        app = application(whole, pool)
         jar = aiohttp.CookieJar(unsafe=True)
         async with TestClient(TestServer(app), cookie_jar=jar) as client:
             yield client
-            stop.set()
+            app[CONTEXT].stop.set()
 
 
 @pytest.fixture
@@ -130,7 +142,7 @@ async def test_who_may_look_changes_nothing(client: Client, connection: Connecti
     await signed_in(client, connection, Role.VIEW)
     form = {"form_token": await form_token(client, "/orgs")}
     paths = {
-        route.resource.canonical.replace("{org_id}", ORG_ID)
+        route.resource.canonical.replace("{org_id}", ORG_ID).replace("{id}", "1")
         for route in client.app.router.routes()
         if route.method == "POST" and route.resource is not None
     } - {"/sign-in", "/sign-out"}
