@@ -20,7 +20,7 @@ run: $(INSTALLED) ## Run everything here, with a sample org; ARGS=--once exits a
 test: $(INSTALLED) ## Run the whole suite; ARGS=… goes to pytest
 	@$(MAKE) --silent apex-tools \
 		|| echo "The tests that run the Salesforce package are skipped: they need npm (above)."
-	@$(BIN)/pytest $(or $(ARGS),--numprocesses=2 --dist=loadgroup)
+	@$(BIN)/pytest $(ARGS)
 
 check: $(INSTALLED) $(APEX_TOOLS) ## Lint, types, import arrows; the gate of the Salesforce package
 	@$(BIN)/ruff format --check .

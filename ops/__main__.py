@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "audit": "ops.commands.audit:audit",
     "dead": "ops.commands.dead:dead",
     "gaps": "ops.commands.gaps:gaps",
+    "replay": "ops.commands.replay:replay",
     "runs": "ops.commands.runs:runs",
     "actions": "ops.commands.actions:actions",
     "console": "ops.commands.console:console",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from ops.bulk_runs import RunKind
 from ops.dead_letters import discard, replay
-from ops.errors import OpsError
+from ops.replay import callouts, history
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -16,17 +16,15 @@ if TYPE_CHECKING:
 
 
 def work_of(kind: RunKind, settings: Settings) -> AbstractAsyncContextManager[Work]:
-    """Return what does a kind's steps, open for as long as they are done.
-
-    Raises:
-        OpsError: this version cannot do it.
-    """
+    """Return what does a kind's steps, open for as long as they are done."""
     match kind:
         case RunKind.DEAD_DISCARD:
             return discard.work()
         case RunKind.DEAD_REPLAY:
             return replay.work(settings)
-        case RunKind.HISTORY_REPLAY | RunKind.CALLOUT_REPLAY:
-            raise OpsError(f"this version of penstock cannot do a {kind}")
+        case RunKind.HISTORY_REPLAY:
+            return history.work(parent_wait_s=settings.worker.parent_wait_s)
+        case RunKind.CALLOUT_REPLAY:
+            return callouts.work(settings)
         case unknown:
             assert_never(unknown)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -31,22 +30,11 @@ from tests.servers import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 
-_BY_THE_CLOCK: Final = ("acceptance", "browser")
 # The session's server need not outlive the machine; tests that kill one have one of their own.
 _FORGETFUL: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the tests of a file stay together where two processes share the suite.
-
-    Those that watch real processes by the clock have one of the two to themselves.
-    """
-    for item in items:
-        room, *_ = item.path.relative_to(Path(__file__).parent).parts
-        group = room if room in _BY_THE_CLOCK else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from workers.lookups.evaluation import evaluate
 from workers.lookups.reevaluation import keep_reevaluations
 from workers.lookups.references import keep_references
 from workers.lookups.waits import keep_waits
+from workers.narrowing import find_failing
 from workers.opt_outs import keep_opt_outs
 from workers.received import now_ms
 from workers.record_ends import keep_ends
@@ -147,39 +148,11 @@ class Processor:
         self, connection: Connection, batch: Sequence[ReceivedChange]
     ) -> list[DeadLetter]:
         """Persist what can be, in one pass that locks in order; return what cannot."""
-        dead = await self._find_dead(connection, batch)
+        failing = await find_failing(connection, batch, self._persist)
+        dead = [DeadLetter.of(change, error) for change, error in failing]
         dead_keys = {letter.change.key for letter in dead}
         await self._persist(connection, [one for one in batch if one.key not in dead_keys])
         return dead
-
-    async def _find_dead(
-        self, connection: Connection, batch: Sequence[ReceivedChange]
-    ) -> list[DeadLetter]:
-        """Halve around what cannot be persisted until it stands alone.
-
-        Each trial is rolled back, and with it its locks: halves that kept theirs would take
-        tables and rows out of order and deadlock with other batches.
-        """
-        if not batch:
-            return []
-        trial = connection.transaction()
-        await trial.start()
-        try:
-            await self._persist(connection, batch)
-        except Exception as error:
-            await trial.rollback()
-            if classify(error) is not Kind.PERMANENT:
-                raise
-            if len(batch) == 1:
-                return [DeadLetter.of(batch[0], error)]
-        else:
-            await trial.rollback()
-            return []
-        middle = len(batch) // 2
-        return [
-            *await self._find_dead(connection, batch[:middle]),
-            *await self._find_dead(connection, batch[middle:]),
-        ]
 
     async def _persist(self, connection: Connection, batch: Sequence[ReceivedChange]) -> None:
         if not batch:

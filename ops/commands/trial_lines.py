@@ -25,10 +25,11 @@ def trial_lines(trial: Trial) -> Iterator[str]:
         yield from folded(f"Warning: {warning}.", 0)
     for rule in trial.rules:
         yield ""
-        yield from _rule_lines(rule)
+        yield from rule_lines(rule)
 
 
-def _rule_lines(rule: RuleTrial) -> Iterator[str]:
+def rule_lines(rule: RuleTrial) -> Iterator[str]:
+    """Return what one rule would have done."""
     at_least = "at least " if rule.is_cut else ""
     yield (
         f"Rule {rule.rule} ({rule.object}: {', '.join(rule.operations)}) matched"

@@ -107,3 +107,16 @@ class Trial(msgspec.Struct, frozen=True):
     unreadable: int
     warnings: list[str]
     rules: list[RuleTrial]
+
+
+class ReplayTrial(msgspec.Struct, frozen=True):
+    """What a replay of an org's changes would do as everything stands today.
+
+    `changes` were looked at, the newest first; not `is_whole` where that took too long.
+    """
+
+    org_id: str
+    changes: int
+    is_whole: bool
+    warnings: list[str]
+    rules: list[RuleTrial]

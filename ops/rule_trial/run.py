@@ -67,9 +67,18 @@ class Run:
     `is_whole`: all was read. `oldest_ms` (Unix ms): when the oldest change read was captured.
     """
 
-    def __init__(self, rules: Sequence[Rule], ruling: Ruling, *, sample_count: int) -> None:
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        ruling: Ruling,
+        *,
+        sample_count: int,
+        as_replay: bool = False,
+    ) -> None:
         room = Room()
-        self.tallies = [Tally(rule, room, sample_count=sample_count) for rule in rules]
+        self.tallies = [
+            Tally(rule, room, sample_count=sample_count, as_replay=as_replay) for rule in rules
+        ]
         self.change_count = self.unreadable_count = 0
         self.is_whole = True
         self.oldest_ms = sys.maxsize

@@ -64,10 +64,16 @@ class _Removed:
 
 
 class Tally:
-    """Counts for one rule. Show it a change with `take`; tell it how people stand with `settle`."""
+    """Counts for one rule. Show it a change with `take`; tell it how people stand with `settle`.
 
-    def __init__(self, rule: Rule, room: Room, *, sample_count: int) -> None:
+    `as_replay`: however old changes are, and all within this hour.
+    """
+
+    def __init__(
+        self, rule: Rule, room: Room, *, sample_count: int, as_replay: bool = False
+    ) -> None:
         self.rule = rule
+        self._as_replay = as_replay
         self.compiled = compile_rule(rule, 0)
         waits = rule.missing_parent is MissingParent.WAIT
         self._tests = tuple(compile_clause(clause, waits=waits).test for clause in rule.clauses)
@@ -105,7 +111,8 @@ class Tally:
             if unread:
                 return unread
         by_sync_user = by_sync_user and not self.rule.include_sync_user
-        too_old = received_at - change.captured_at > self.compiled.max_age_ms
+        age_ms = 0 if self._as_replay else received_at - change.captured_at
+        too_old = age_ms > self.compiled.max_age_ms
         if failed != _NONE:
             if is_decided and not by_sync_user and not too_old:
                 self._miss(change, states, failed)
@@ -118,7 +125,8 @@ class Tally:
         elif too_old:
             self._too_old_count += 1
         else:
-            self._match(change, judged.match, received_at // _HOUR_MS)
+            hour = 0 if self._as_replay else received_at // _HOUR_MS
+            self._match(change, judged.match, hour)
         return _NOTHING
 
     def _first_failure(self, states: States) -> tuple[int, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,7 @@ import msgspec
 
 from ops.errors import OpsError
 from ops.rule_trial.history import Span
-from ops.rule_trial.report import Trial
+from ops.rule_trial.report import ReplayTrial, Trial
 from ops.rule_trial.run import Bounds, Ruling, Run
 from ops.rule_trial.watching import warnings
 from ops.times import iso
@@ -28,6 +29,7 @@ DAY_MS: Final = 24 * 3_600_000
 # What a trial within `rules apply` may take.
 LAST_DAY_MAX_CHANGES: Final = 100_000
 LAST_DAY_MAX_S: Final = 10.0
+REPLAY_SAMPLE_COUNT: Final = 3
 
 _READ_ORG: Final = "SELECT sync_user_id, time_zone FROM org WHERE org_id = $1"
 _READ_SEQUENCES: Final = "SELECT sequence, send_to_opted_out FROM sequence WHERE org_id = $1"
@@ -139,6 +141,29 @@ async def enrolments_of_last_day(
                 is_whole=run.is_whole,
             )
     return found
+
+
+async def try_replay(  # noqa: PLR0913  each is a choice of its own
+    connection: Connection,
+    org_id: str,
+    rules: collections.abc.Sequence[Rule],
+    *,
+    since_ms: int,
+    until_ms: int,
+    max_s: float,
+) -> ReplayTrial:
+    """Return what replaying the changes of a span (Unix ms) would do today; `max_s` bounds it."""
+    ruling = await _read_ruling(connection, org_id, [])
+    run = Run(rules, ruling, sample_count=REPLAY_SAMPLE_COUNT, as_replay=True)
+    span = _span(org_id, rules, since_ms, until_ms)
+    await run.show(span, connection, connection, bounds=Bounds(sys.maxsize, max_s))
+    return ReplayTrial(
+        org_id=org_id,
+        changes=run.change_count,
+        is_whole=run.is_whole,
+        warnings=await warnings(connection, org_id, rules, since_ms, until_ms),
+        rules=[tally.report() for tally in run.tallies],
+    )
 
 
 def _span(org_id: str, rules: collections.abc.Sequence[Rule], since_ms: int, until_ms: int) -> Span:

@@ -33,11 +33,12 @@ async def fire(
     connection: Connection,
     fired: Iterable[Fired],
     ended: Collection[tuple[str, str]] = frozenset(),
-) -> None:
+) -> int:
     """Write firings and bring what they touch up to date: enrolments, outbox, ceilings.
 
-    `ended`: the records (org, record id) whose ends were just kept. To be called once in a
-    transaction, since locks of a second call would be out of order.
+    Return how many firings count that did not before. `ended`: the records (org, record id) whose
+    ends were just kept. To be called once in a transaction, since locks of a second call would be
+    out of order.
     """
     counted, replaced = await write_firings(connection, earliest(fired))
     new = await write_events(connection, counted, replaced)
@@ -47,6 +48,7 @@ async def fire(
     await hold_beyond_ceilings(connection, enrolled)
     for sobject, count in Counter(one.change.object for one in counted.values()).items():
         metrics.firings.labels(sobject).inc(count)
+    return len(counted)
 
 
 async def bring_up_to_date(connection: Connection, new: NewEvents) -> list[Enrolled]:

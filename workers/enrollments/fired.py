@@ -54,12 +54,14 @@ class Fired(NamedTuple):
     """A rule that matched a change.
 
     `cause_record_id` is the record whose change had `change.record_id` evaluated again: then
-    `change` is of that change's capture and transaction.
+    `change` is of that change's capture and transaction. `run_id` is the replay that had the rule
+    asked again, if one had.
     """
 
     change: Occasion
     match: Match
     cause_record_id: str | None = None
+    run_id: int | None = None
 
     @property
     def key(self) -> FiringKey:

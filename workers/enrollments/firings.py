@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 # Insert firings, or move one to an earlier change of its transaction; return those that count.
 _WRITE_FIRINGS: Final = """
     INSERT INTO firing AS stored (org_id, transaction_id, record_id, rule, rule_version, object,
-                                  captured_at, sequence, capture_id, cause_record_id, evidence)
+                                  captured_at, sequence, capture_id, cause_record_id, evidence,
+                                  run_id)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::text[],
-                         $7::bigint[], $8::integer[], $9::text[], $10::text[], $11::jsonb[])
+                         $7::bigint[], $8::integer[], $9::text[], $10::text[], $11::jsonb[],
+                         $12::bigint[])
     ON CONFLICT (org_id, transaction_id, record_id, rule) DO UPDATE
     SET rule_version = excluded.rule_version, captured_at = excluded.captured_at,
         sequence = excluded.sequence, capture_id = excluded.capture_id,
         cause_record_id = excluded.cause_record_id, evidence = excluded.evidence,
+        run_id = excluded.run_id,
         fired_at = clock_timestamp()
     WHERE (excluded.captured_at, excluded.sequence, excluded.capture_id,
            coalesce(excluded.cause_record_id, ''))
@@ -61,6 +64,7 @@ async def write_firings(connection: Connection, fired: Sequence[Fired]) -> Writt
         [one.change.capture_id for one in fired],
         [one.cause_record_id for one in fired],
         [_encode(one.match.evidence) for one in fired],
+        [one.run_id for one in fired],
     )
     by_key = {one.key: one for one in fired}
     counted = {

@@ -79,7 +79,7 @@ class Arrivals:
             await self._book.turn_to_newest(connection)
             cases = await waits.read_cases(connection, rows)
             answers = await evaluate(connection, self._book, cases.values())
-            judged = {one.case.change.key: one for one in answers}
+            judged = {(one.case.change.key, one.case.run_id): one for one in answers}
             outcomes = await waits.settle(connection, rows, judged)
             await fire(connection, [fired for one in answers for fired in one.fired()])
         for outcome, count in outcomes.items():

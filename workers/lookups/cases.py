@@ -65,8 +65,12 @@ class Cause(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A change to be judged, by all rules or by those named in `only`, and its cause if any."""
+    """A change to be judged, by all rules or by those named in `only`, and its cause if any.
+
+    `run_id` is the replay that has it judged again: however old it is by then.
+    """
 
     change: ReceivedChange
     only: frozenset[str] | None = None
     cause: Cause | None = None
+    run_id: int | None = None

@@ -109,7 +109,7 @@ class Descent:
                 if child.fields is not None and _refers(turn, child.fields):
                     if turn.depth == 1:
                         change = cause.update_of(turn.way.child, child.record_id, child.fields)
-                        cases.append(Case(change, wanted, cause))
+                        cases.append(Case(change, wanted, cause, turn.row["run_id"]))
                     else:
                         lower += self._below(turn, cause, child)
             if len(found) == turn.child_count:
@@ -129,11 +129,11 @@ class Descent:
     def _rules(self, turn: Turn, cause: Cause) -> frozenset[str]:
         """Return the rules, of those active now, that the change makes matter on the row's way."""
         rules = self._book.of(cause.change.org_id)
-        return (
-            frozenset()
-            if rules is None
-            else rules.climbs.moved(cause.change).get(turn.way, frozenset())
-        )
+        if rules is None:
+            return frozenset()
+        moved = rules.climbs.moved(cause.change).get(turn.way, frozenset())
+        only = turn.row["rules"]
+        return moved if only is None else moved.intersection(only)
 
     def _below(self, turn: Turn, cause: Cause, child: Child) -> list[Reevaluation]:
         rules = self._book.of(cause.change.org_id)
@@ -141,7 +141,12 @@ class Descent:
             return []
         # What the row has waited for, the rows below it need not wait for again.
         return [
-            row._replace(horizon=str(turn.row["horizon"]), seen_at=turn.row["seen_at"])
+            row._replace(
+                run_id=turn.row["run_id"],
+                rules=None if turn.row["rules"] is None else " ".join(turn.row["rules"]),
+                horizon=str(turn.row["horizon"]),
+                seen_at=turn.row["seen_at"],
+            )
             for row in reevaluation.below(
                 cause.change, rules.climbs, turn.way, turn.depth - 1, child.record_id
             )

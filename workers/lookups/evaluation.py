@@ -41,7 +41,8 @@ class Judged(NamedTuple):
         """Yield what matched, as `fire` takes it."""
         cause = self.case.cause
         for match in self.verdicts.matches:
-            yield Fired(self.case.change, match, None if cause is None else cause.change.record_id)
+            cause_record_id = None if cause is None else cause.change.record_id
+            yield Fired(self.case.change, match, cause_record_id, self.case.run_id)
 
 
 async def evaluate(connection: Connection, book: RuleBook, cases: Iterable[Case]) -> list[Judged]:
@@ -97,7 +98,7 @@ def _ask(rules: OrgRules, case: Case, change: Change, parents: Parents | None) -
         return rules.rules.evaluate(
             change,
             by_sync_user=received.actor_id == rules.sync_user_id,
-            age_ms=received.received_at - received.seen_at,
+            age_ms=received.received_at - received.seen_at if case.run_id is None else 0,
             zone=rules.zone,
             parents=known if cause is None else ChainMap(cause.parents, known),
             previous=NO_PREVIOUS if cause is None else cause.previous,

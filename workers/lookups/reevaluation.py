@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 _INSERT: Final = """
     INSERT INTO reevaluation (org_id, record_id, captured_at, capture_id, object, way, depth,
-                              parent_id, child_object, horizon, seen_at)
+                              parent_id, child_object, run_id, rules, horizon, seen_at)
     SELECT org_id, record_id, captured_at, capture_id, object, string_to_array(way, ' '), depth,
-           parent_id, child_object, horizon::xid8, seen_at
+           parent_id, child_object, run_id, string_to_array(rules, ' '), horizon::xid8, seen_at
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
-                $7::integer[], $8::text[], $9::text[], $10::text[], $11::timestamptz[])
+                $7::integer[], $8::text[], $9::text[], $10::bigint[], $11::text[], $12::text[],
+                $13::timestamptz[])
         AS new (org_id, record_id, captured_at, capture_id, object, way, depth, parent_id,
-                child_object, horizon, seen_at)
+                child_object, run_id, rules, horizon, seen_at)
     ON CONFLICT DO NOTHING"""
 
 
@@ -30,7 +31,8 @@ class Reevaluation(NamedTuple):
     """A record whose children of one object are to be looked at because of a change further up.
 
     `depth` lookups of the way, which is in lower case, lie between the records whose rules are to
-    be asked and `parent_id`. `horizon` and `seen_at` come from the row that this one follows from.
+    be asked and `parent_id`. `run_id` is the replay that it is for, `rules` the only ones that are
+    asked then, None for all. `horizon` and `seen_at` come from the row that this one follows from.
     """
 
     org_id: str
@@ -42,6 +44,8 @@ class Reevaluation(NamedTuple):
     depth: int
     parent_id: str
     child_object: str
+    run_id: int | None = None
+    rules: str | None = None
     horizon: str | None = None
     seen_at: datetime | None = None
 
@@ -57,7 +61,9 @@ async def keep_reevaluations(
         if rules is not None and rules.climbs.is_watched(received.object):
             change = one.change or received.decode()
             for way in rules.climbs.moved(change):
-                found += below(change, rules.climbs, way, len(way.references), change.record_id)
+                rows = below(change, rules.climbs, way, len(way.references), change.record_id)
+                only = None if one.case.only is None else " ".join(sorted(one.case.only))
+                found += [row._replace(run_id=one.case.run_id, rules=only) for row in rows]
     await insert(connection, found)
 
 
@@ -82,6 +88,6 @@ def below(
 async def insert(connection: Connection, rows: Iterable[Reevaluation]) -> None:
     """Write rows; one that is there already stays as it is."""
     # In the order of the key: transactions that write the same ones cannot deadlock.
-    ordered = sorted(rows, key=lambda row: row[:9])
+    ordered = sorted(rows, key=lambda row: (*row[:9], row.run_id or 0))
     if ordered:
         await connection.execute(_INSERT, *map(list, zip(*ordered, strict=True)))

@@ -81,9 +81,10 @@ _SKIP_CHILD: Final = """
 # A record that failed is a row of its own, of no depth.
 _SET_CHILD_ASIDE: Final = """
     INSERT INTO reevaluation (org_id, record_id, captured_at, capture_id, object, way, depth,
-                              parent_id, child_object, stage, attempts, error, horizon, seen_at)
+                              parent_id, child_object, run_id, rules, stage, attempts, error,
+                              horizon, seen_at)
     SELECT org_id, record_id, captured_at, capture_id, object, way, 0,
-           $2, child_object, 'failed', attempts, error, horizon, seen_at
+           $2, child_object, run_id, rules, 'failed', attempts, error, horizon, seen_at
     FROM reevaluation WHERE reevaluation_id = $1
     ON CONFLICT DO NOTHING"""
 _SET_ASIDE: Final = """

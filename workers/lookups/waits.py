@@ -18,17 +18,26 @@ if TYPE_CHECKING:
     from workers.history import ChangeKey
     from workers.lookups.evaluation import Judged
 
+    # A change, and the replay that has it judged again, if one has.
+    CaseKey = tuple[ChangeKey, int | None]
+
+# A replay begins the wait anew, once, also where it ended in vain before.
 _INSERT: Final = """
-    INSERT INTO waiting (org_id, record_id, captured_at, capture_id, rule, rule_version, object,
-                         cause_record_id, parents, expires_at)
+    INSERT INTO waiting AS stored (org_id, record_id, captured_at, capture_id, rule, rule_version,
+                                   object, cause_record_id, run_id, parents, expires_at)
     SELECT org_id, record_id, captured_at, capture_id, rule, rule_version, object,
-           cause_record_id, string_to_array(parents, ' '),
-           clock_timestamp() + make_interval(secs => $10)
+           cause_record_id, run_id, string_to_array(parents, ' '),
+           clock_timestamp() + make_interval(secs => $11)
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::integer[],
-                $7::text[], $8::text[], $9::text[])
+                $7::text[], $8::text[], $9::bigint[], $10::text[])
         AS new (org_id, record_id, captured_at, capture_id, rule, rule_version, object,
-                cause_record_id, parents)
-    ON CONFLICT DO NOTHING"""
+                cause_record_id, run_id, parents)
+    ON CONFLICT (org_id, record_id, captured_at, capture_id, rule) DO UPDATE
+    SET run_id = excluded.run_id, rule_version = excluded.rule_version,
+        cause_record_id = excluded.cause_record_id, parents = excluded.parents, state = 'waiting',
+        attempts = 0, error = NULL, settled_at = NULL, expires_at = excluded.expires_at,
+        waiting_since = clock_timestamp()
+    WHERE excluded.run_id IS NOT NULL AND stored.run_id IS DISTINCT FROM excluded.run_id"""
 # One parent that is there is enough to ask again: which others are wanted may follow from it.
 _FIND_DUE: Final = """
     WITH looked_at AS (
@@ -77,7 +86,7 @@ class Due(NamedTuple):
 
 async def keep_waits(connection: Connection, judged: Iterable[Judged], *, wait_s: float) -> None:
     """Write down the rules that wait, in the transaction of the change that they wait with."""
-    rows = sorted(
+    rows = [
         (
             one.case.change.org_id,
             one.case.change.record_id,
@@ -87,13 +96,16 @@ async def keep_waits(connection: Connection, judged: Iterable[Judged], *, wait_s
             waiting.version,
             one.case.change.object.value,
             one.case.cause.change.record_id if one.case.cause else None,
+            one.case.run_id,
             " ".join(sorted(waiting.parents)),
         )
         for one in judged
         for waiting in one.verdicts.waiting
-    )
-    if rows:
-        await connection.execute(_INSERT, *map(list, zip(*rows, strict=True)), wait_s)
+    ]
+    # One for each key, in their order.
+    ordered = [row for _, row in sorted({row[:5]: row for row in rows}.items())]
+    if ordered:
+        await connection.execute(_INSERT, *map(list, zip(*ordered, strict=True)), wait_s)
 
 
 async def find_due(connection: Connection, *, after: int, limit: int) -> Due:
@@ -111,24 +123,25 @@ async def claim(connection: Connection, waiting_ids: Sequence[int]) -> list[asyn
 
 async def read_cases(
     connection: Connection, rows: Iterable[asyncpg.Record]
-) -> Mapping[ChangeKey, Case]:
-    """Return what the rows wait with, each with all of its rules, by the key of the change.
+) -> Mapping[CaseKey, Case]:
+    """Return what the rows wait with, each with all of its rules.
 
     What the history has lost is not there; nor is a record that was re-evaluated and then deleted.
     """
-    rules: dict[ChangeKey, set[str]] = {}
+    rules: dict[CaseKey, set[str]] = {}
     causes: dict[ChangeKey, str] = {}
     for row in rows:
-        key = key_of(row)
-        rules.setdefault(key, set()).add(row["rule"])
+        key = _change_key(row)
+        rules.setdefault(key_of(row), set()).add(row["rule"])
         if row["cause_record_id"] is not None:
             causes[key] = row["cause_record_id"]
     cause_keys = {key: (key[0], key[1], causes[key], key[3]) for key in causes}
-    changes = await read_history(connection, [cause_keys.get(key, key) for key in rules])
-    changes |= await read_again(connection, rules)
+    keys = sorted({key for key, _ in rules})
+    changes = await read_history(connection, [cause_keys.get(key, key) for key in keys])
+    changes |= await read_again(connection, keys)
     cases = {
-        key: Case(changes[key], frozenset(names))
-        for key, names in rules.items()
+        (key, run_id): Case(changes[key], frozenset(names), None, run_id)
+        for (key, run_id), names in rules.items()
         if key not in causes and key in changes
     }
     if causes:
@@ -139,19 +152,20 @@ async def read_cases(
                 _READ_CHILDREN, [org_id for org_id, _ in pairs], [record for _, record in pairs]
             )
         }
-        for key, cause_key in cause_keys.items():
+        for (key, run_id), names in rules.items():
             child = children.get((key[3], key[2]))
+            cause_key = cause_keys.get(key)
             if child is not None and cause_key in changes:
                 cause = Cause.of(changes[cause_key])
                 change = cause.update_of(
                     SObject(child["object"]), child["record_id"], child["fields"].encode()
                 )
-                cases[key] = Case(change, frozenset(rules[key]), cause)
+                cases[key, run_id] = Case(change, frozenset(names), cause, run_id)
     return cases
 
 
 async def settle(
-    connection: Connection, rows: Iterable[asyncpg.Record], judged: Mapping[ChangeKey, Judged]
+    connection: Connection, rows: Iterable[asyncpg.Record], judged: Mapping[CaseKey, Judged]
 ) -> Mapping[str, int]:
     """Write what became of claimed rows; return how many had which outcome.
 
@@ -185,6 +199,10 @@ async def fail(
     return await connection.fetchrow(_FAIL, waiting_id, error, max_attempts)
 
 
-def key_of(row: asyncpg.Record) -> ChangeKey:
-    """Return the key of the change that a row waits with."""
+def key_of(row: asyncpg.Record) -> CaseKey:
+    """Return the key of the change that a row waits with, and the replay that it is for."""
+    return _change_key(row), row["run_id"]
+
+
+def _change_key(row: asyncpg.Record) -> ChangeKey:
     return (row["captured_at"], row["capture_id"], row["record_id"], row["org_id"])

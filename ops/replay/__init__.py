@@ -1,0 +1,1 @@
+"""Replays: stored changes through the rules again, and original callouts from the log."""

@@ -1,0 +1,220 @@
+"""Original callouts published again from the log, after a loss of data behind the broker.
+
+Each goes to the queue of its object, past the log, marked with the run that sent it. A crash
+between the confirms and the commit of the run's place publishes a step again; workers know what
+they have committed, so that the effects are had once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from ops.bulk_runs import BulkRun, Step
+from ops.replay.stream import PREFETCH_COUNT, Logged, LogReader, reading
+from pipeline import envelope
+from pipeline.broker import BY_HEADER, RUN_HEADER, Publisher
+from pipeline.errors import BrokerUnavailable, PoisonError
+from pipeline.objects import SObject, long_id
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from pipeline.database import Connection
+    from pipeline.settings import Settings
+
+# Provenance beside the run: where in the log a message was.
+OFFSET_HEADER: Final = "x-penstock-log-offset"
+_PUBLISH_TIMEOUT_S: Final = 5.0
+_QUIET_S: Final = 2.0
+# Messages lie in the order in which the broker got them; ingest's clocks may differ.
+_CLOCKS_DIFFER_MS: Final = 3_600_000
+
+
+class _OrgOf(msgspec.Struct, frozen=True):
+    org_id: str
+
+
+_org_of: Final = msgspec.json.Decoder(_OrgOf)
+
+
+class CalloutReplay(msgspec.Struct, frozen=True):
+    """Which callouts are replayed.
+
+    From `since_ms` until before `until_ms`: when ingest received a callout, in Unix ms; None stands
+    for all that the log held when the run began. So do no `objects` and no `org_id`.
+    """
+
+    since_ms: int
+    until_ms: int | None = None
+    objects: list[SObject] = []
+    org_id: str | None = None
+
+
+class _Cursor(msgspec.Struct, frozen=True):
+    """The offset that comes next; None before the first step."""
+
+    next_offset: int | None = None
+
+
+class _Open(NamedTuple):
+    """A reader of the log, and the offset that it comes to next."""
+
+    reader: LogReader
+    next_offset: int | None
+    stack: contextlib.AsyncExitStack
+
+
+class CalloutWork:
+    """Does the steps of one run."""
+
+    step_count = PREFETCH_COUNT
+
+    def __init__(self, settings: Settings, publisher: Publisher) -> None:
+        self._url = settings.broker.url
+        self._publisher = publisher
+        self._open: _Open | None = None
+
+    async def step(self, connection: Connection, run: BulkRun, limit: int) -> Step:
+        """Publish what is meant of the next messages; return once all of it is confirmed."""
+        del connection
+        chosen = msgspec.convert(run.parameters, CalloutReplay)
+        cursor = msgspec.convert(run.cursor, _Cursor)
+        if self._publisher.problem() is not None:
+            raise BrokerUnavailable(self._publisher.problem() or "")
+        open_ = await self._open_at(chosen, run.id, cursor.next_offset)
+        try:
+            messages = await open_.reader.next(limit, timeout_s=_QUIET_S)
+        except BrokerUnavailable:
+            await self.close()
+            raise
+        if not messages:
+            return Step(run.cursor)
+        passed, is_last = _up_to_the_end(messages, chosen, run.id)
+        bodies = [(message, body) for message in passed if (body := meant(message, chosen))]
+        await self._publish(run, bodies)
+        next_offset = messages[-1].offset + 1
+        self._open = open_._replace(next_offset=next_offset)
+        return Step(
+            msgspec.to_builtins(_Cursor(next_offset)),
+            done_count=len(bodies),
+            skipped_count=len(passed) - len(bodies),
+            is_last=is_last,
+        )
+
+    async def close(self) -> None:
+        """Let go of the log."""
+        if self._open is not None:
+            open_, self._open = self._open, None
+            await open_.stack.aclose()
+
+    async def _open_at(self, chosen: CalloutReplay, run_id: int, offset: int | None) -> _Open:
+        """Return a reader that comes to `offset` next: another one if a step did not hold."""
+        if self._open is not None and self._open.next_offset == offset is not None:
+            return self._open
+        await self.close()
+        place = datetime.fromtimestamp(chosen.since_ms / 1000, UTC) if offset is None else offset
+        stack = contextlib.AsyncExitStack()
+        name = f"penstock replay {os.getpid()} log"
+        reader = await stack.enter_async_context(
+            reading(self._url, name, place, mark=run_id, prefetch_count=PREFETCH_COUNT)
+        )
+        self._open = _Open(reader, offset, stack)
+        return self._open
+
+    async def _publish(self, run: BulkRun, bodies: Sequence[tuple[Logged, bytes]]) -> None:
+        headers: dict[str, str | int] = {RUN_HEADER: run.id, BY_HEADER: run.created_by}
+        answers = await asyncio.gather(
+            *(
+                self._publisher.replay(
+                    body, message.routing_key, {**headers, OFFSET_HEADER: message.offset}
+                )
+                for message, body in bodies
+            ),
+            return_exceptions=True,
+        )
+        for answer in answers:
+            if answer is not None:
+                raise answer
+
+
+@contextlib.asynccontextmanager
+async def work(settings: Settings) -> AsyncIterator[CalloutWork]:
+    """Yield what replays the callouts that a run's parameters name, connected to the broker."""
+    publisher = Publisher(settings.broker.url, f"penstock replay {os.getpid()}", _PUBLISH_TIMEOUT_S)
+    stop = asyncio.Event()
+    connected = asyncio.create_task(publisher.run(stop))
+    working = CalloutWork(settings, publisher)
+    try:
+        yield working
+    finally:
+        await working.close()
+        stop.set()
+        await connected
+
+
+def meant(message: Logged, chosen: CalloutReplay) -> bytes | None:
+    """Return what is published of a message: all of it, the callouts that are meant, or None.
+
+    What cannot be read is meant unless an org is asked for: it is a dead letter again. Audits are
+    not: they are of what was stored then.
+    """
+    if chosen.objects and not any(
+        message.routing_key.startswith(f"{sobject.lower()}.") for sobject in chosen.objects
+    ):
+        return None
+    try:
+        items = envelope.decode(message.body)
+    except PoisonError:
+        return message.body if chosen.org_id is None else None
+    wanted = [item for item in items if _is_meant(item, chosen)]
+    if len(wanted) == len(items):
+        return message.body if wanted else None
+    return envelope.encode(wanted) if wanted else None
+
+
+def _is_meant(item: envelope.Item, chosen: CalloutReplay) -> bool:
+    if item.kind is not envelope.Kind.CHANGES or item.received_at < chosen.since_ms:
+        return False
+    if chosen.until_ms is not None and item.received_at >= chosen.until_ms:
+        return False
+    if chosen.org_id is None:
+        return True
+    try:
+        return long_id(_org_of.decode(item.body).org_id) == chosen.org_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _up_to_the_end(
+    messages: Sequence[Logged], chosen: CalloutReplay, run_id: int
+) -> tuple[list[Logged], bool]:
+    """Return the messages before the run's mark, without others' marks, and whether that was all.
+
+    It is, too, once messages are far beyond `until_ms`.
+    """
+    passed: list[Logged] = []
+    for message in messages:
+        if message.run_id == run_id:
+            return passed, True
+        if message.run_id is None:
+            passed.append(message)
+    if chosen.until_ms is None or not passed:
+        return passed, False
+    received_at = received_at_of(passed[-1])
+    is_beyond = received_at is not None and received_at > chosen.until_ms + _CLOCKS_DIFFER_MS
+    return passed, is_beyond
+
+
+def received_at_of(message: Logged) -> int | None:
+    """Return when ingest received the first callout of a message (Unix ms), if that can be told."""
+    try:
+        items = envelope.decode(message.body)
+    except PoisonError:
+        return None
+    return min((item.received_at for item in items), default=None)
