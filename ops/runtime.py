@@ -42,13 +42,13 @@ class Runtime:
         """Return the environment, with the URLs of a local stack that runs in this folder."""
         return self._environment()
 
-    def settings(self, *required: str) -> Settings:
-        """Return the settings; stop unless those `required` have a value.
+    def settings(self, *required: str, over: Mapping[str, str] | None = None) -> Settings:
+        """Return the settings, `over` before the environment's; stop unless `required` are set.
 
         Raises:
             SettingsError: one is misspelt, wrong or missing; names it.
         """
-        settings = self.settings_of(self._environment())
+        settings = self.settings_of({**self._environment(), **(over or {})})
         try:
             require(settings, *required)
         except SettingsError as error:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "PENSTOCK_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+# Of messages of up to 256 KiB (`pipeline.topology.MAX_MESSAGE_BYTES`), 32 MiB.
+MAX_PREFETCH_COUNT: Final = 128
+_MAX_PORT: Final = 65_535
 # Host and port; PostgreSQL takes several, and none for its own socket.
 _ADDRESSES: Final = re.compile(r"(?:(?:[^:,\[\]]*|\[[^\]]+\])(?::[0-9]+)?(?:,|$))*")
 _PUBLIC_URL: Final = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?")
@@ -110,10 +113,16 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The consumers."""
 
     admin_host: Annotated[str, Meta(description="address of health and metrics")] = "127.0.0.1"
-    admin_port: Annotated[Port, Meta(description="port of health and metrics; 0 takes any")] = 0
+    admin_port: Annotated[
+        Port,
+        Meta(description="port of health and metrics; 0 takes any; further processes the next"),
+    ] = 0
+    process_count: Annotated[
+        int, Meta(ge=1, le=64, description="processes that one `penstock worker` runs")
+    ] = 1
     prefetch_count: Annotated[
-        int,
-        Meta(ge=1, le=128, description="messages held unsettled, shared by the queues consumed"),
+        Positive,
+        Meta(description="messages a process holds unsettled, shared by its queues; at most 128"),
     ] = 128
     batch_count: Annotated[Positive, Meta(description="most changes in one transaction")] = 1000
     hold_s: Annotated[
@@ -329,11 +338,27 @@ def _check_together(settings: Settings) -> None:
             f"{_variable('ingest', 'max_in_flight_bytes')}: less than"
             f" {_variable('ingest', 'max_body_bytes')}, so that no large body could ever come in"
         )
+    _check_worker(settings.worker)
     _check_relay(relay)
     if relay.lease_s <= relay.timeout_s:
         raise SettingsError(
             f"{_variable('relay', 'lease_s')}: not more than {_variable('relay', 'timeout_s')}, so"
             " that a row could be claimed again while it is being delivered"
+        )
+
+
+def _check_worker(worker: Worker) -> None:
+    if worker.prefetch_count > MAX_PREFETCH_COUNT:
+        raise SettingsError(
+            f"{_variable('worker', 'prefetch_count')}: {worker.prefetch_count} messages of up to"
+            f" 256 KiB are more than the 32 MiB that a worker may hold; at most"
+            f" {MAX_PREFETCH_COUNT}"
+        )
+    last = worker.admin_port + worker.process_count - 1
+    if worker.admin_port and last > _MAX_PORT:
+        raise SettingsError(
+            f"{_variable('worker', 'admin_port')}: each of {worker.process_count} processes takes"
+            f" the next port, and the last would be {last}"
         )
 
 

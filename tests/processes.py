@@ -52,6 +52,10 @@ class Running:
         """SIGTERM, and return the exit code."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Return the exit code once it has ended."""
         async with asyncio.timeout(_STOP_TIMEOUT_S):
             return await self._process.wait()
 

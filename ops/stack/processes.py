@@ -55,7 +55,7 @@ async def spawn(  # noqa: PLR0913  what a process is started with, each named at
             user=None if account is None else account.uid,
             group=None if account is None else account.gid,
             extra_groups=None if account is None else account.groups,
-            preexec_fn=_bound_to_parent(death_signal),
+            preexec_fn=bound_to_parent(death_signal),
         )
 
 
@@ -87,7 +87,8 @@ async def run(  # noqa: PLR0913  as spawn
         raise StackError(f"{program} failed: it {describe(status)}{tail_of(log_path)}")
 
 
-def _bound_to_parent(death_signal: signal.Signals) -> Callable[[], None]:
+def bound_to_parent(death_signal: signal.Signals) -> Callable[[], None]:
+    """Return what a child runs first so that it gets a signal when this thread ends."""
     parent = os.getpid()
 
     def bind() -> None:

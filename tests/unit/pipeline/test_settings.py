@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from pipeline.settings import PREFIX, Secret, Settings, SettingsError, listing, load, require
+from pipeline.settings import (
+    MAX_PREFETCH_COUNT,
+    PREFIX,
+    Secret,
+    Settings,
+    SettingsError,
+    listing,
+    load,
+    require,
+)
+from pipeline.topology import MAX_MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,7 +93,6 @@ def test_a_name_like_no_other_is_refused_as_well(variable: str) -> None:
         ("PENSTOCK_INGEST__BODY_TIMEOUT_S", "soon", "float"),
         ("PENSTOCK_INGEST__BODY_TIMEOUT_S", "0", "> 0"),
         ("PENSTOCK_INGEST__BODY_TIMEOUT_S", "nan", "> 0"),
-        ("PENSTOCK_WORKER__PREFETCH_COUNT", "129", "<= 128"),
         ("PENSTOCK_LOG__LEVEL", "loud", "debug or info or warning or error"),
         ("PENSTOCK_LOG__FORMAT", "", "auto or json or console"),
     ],
@@ -255,3 +264,17 @@ def test_networks_and_a_mixmax_on_this_machine_are_taken() -> None:
         "10.0.0.0/8",
         "fd00::/8",
     ]
+
+
+def test_a_worker_that_would_hold_too_much_does_not_start() -> None:
+    with pytest.raises(SettingsError, match=r"PREFETCH_COUNT: 129 messages .* 32 MiB .* most 128"):
+        load({"PENSTOCK_WORKER__PREFETCH_COUNT": "129"})
+    assert load({"PENSTOCK_WORKER__PREFETCH_COUNT": "128"}).worker.prefetch_count == 128
+    # The bound is of bytes: who lets messages grow has to look at it again.
+    assert MAX_PREFETCH_COUNT * MAX_MESSAGE_BYTES <= 32 * 1024**2
+
+
+def test_every_process_of_a_worker_has_a_port() -> None:
+    ports = {"PENSTOCK_WORKER__ADMIN_PORT": "65535", "PENSTOCK_WORKER__PROCESS_COUNT": "2"}
+    with pytest.raises(SettingsError, match=r"ADMIN_PORT: .* would be 65536"):
+        load(ports)
