@@ -90,11 +90,18 @@ def page(results: Results) -> str:
             "![Changes per second, by system](throughput.png)",
             "",
             *_table(
-                ("", "changes/s", *(f"{role} µs" for role in _ROLES), "stored B", "WAL B"),
+                (
+                    "",
+                    "changes/s",
+                    *(f"{role} µs" for role in _ROLES),
+                    "stored B",
+                    "WAL B",
+                    "broker B",
+                ),
                 _throughput_rows(results),
             ),
             "",
-            "CPU is per change, by process. Stored and WAL are PostgreSQL's bytes per change.",
+            "Per change: CPU by process; bytes that PostgreSQL stores, and logs; that RabbitMQ writes.",
             "",
             "![CPU per change, by process](cpu.png)",
             "",
@@ -138,6 +145,7 @@ def _throughput_rows(results: Results) -> Iterator[tuple[str, ...]]:
                 *(f"{median(run.cpu_us[role] for run in runs):.0f}" for role in _ROLES),
                 f"{median(run.database_bytes for run in runs):,.0f}",
                 f"{median(run.wal_bytes for run in runs):,.0f}",
+                f"{median(run.broker_bytes for run in runs):,.0f}",
             )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Jobs that call out at once: enough that the edge is never idle, as in an org at work.
 CONNECTIONS: Final[Mapping[str, int]] = {"edits": 64, "bulk": 8, "mixed": 32}
+_BROKER: Final = "RabbitMQ"
 _POLL_S: Final = 0.2
 _STALLED_S: Final = 120.0
 # Whatever is sent was captured within the hour; a history that was there before is older.
@@ -58,6 +59,7 @@ class Throughput(NamedTuple):
     peak_bytes: Mapping[str, int]
     database_bytes: float
     wal_bytes: float
+    broker_bytes: float
 
 
 async def send(path: Path, port: int, connection_count: int, rate: float | None = None) -> Sent:
@@ -121,6 +123,7 @@ async def measure(
             peak_bytes=after.peak_bytes,
             database_bytes=await corner.fetch(_TABLES) / count,
             wal_bytes=float(await corner.fetch(wal) - wal_before) / count,
+            broker_bytes=(after.written_bytes[_BROKER] - before.written_bytes[_BROKER]) / count,
         )
 
 

@@ -16,10 +16,14 @@ _TIMES: Final = slice(11, 15)
 
 
 class Usage(NamedTuple):
-    """By role: CPU seconds so far, the processes' children included, and the highest memory."""
+    """By role, the processes' children included: CPU seconds and bytes written to disk so far.
+
+    And the highest memory.
+    """
 
     cpu_s: Mapping[str, float]
     peak_bytes: Mapping[str, int]
+    written_bytes: Mapping[str, int]
 
 
 def used(pids: Mapping[str, int]) -> Usage:
@@ -28,6 +32,7 @@ def used(pids: Mapping[str, int]) -> Usage:
     return Usage(
         {role: sum(map(_cpu_s, family)) for role, family in families.items()},
         {role: sum(map(_peak_bytes, family)) for role, family in families.items()},
+        {role: sum(map(_written_bytes, family)) for role, family in families.items()},
     )
 
 
@@ -50,9 +55,16 @@ def _cpu_s(pid: int) -> float:
 
 
 def _peak_bytes(pid: int) -> int:
+    return _told(pid, "status", "VmHWM:") * 1024
+
+
+def _written_bytes(pid: int) -> int:
+    return _told(pid, "io", "write_bytes:")
+
+
+def _told(pid: int, file: str, name: str) -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    peaks = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
-    return sum(map(int, peaks)) * 1024
+    return sum(int(line.split()[1]) for line in lines if line.startswith(name))
