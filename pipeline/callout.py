@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Raw
 
-from pipeline.json_text import is_too_deep, require_utf8
+from pipeline.json_text import has_few_brackets, is_too_deep, require_utf8
 from pipeline.objects import Operation, SObject, long_id
 
 if TYPE_CHECKING:
@@ -129,8 +129,11 @@ def check(body: bytes) -> CheckedCallout:
         ContractError: JSON, but not this contract; names the place.
     """
     callout = _decode(body, _checker)
-    # Few brackets are no depth, and of many records each has few: the whole needs no looking at.
-    if any(is_too_deep(bytes(side)) for change in read(body).changes for side in change.sides):
+    # Few brackets are no depth. Of many records each has few: they are looked at one by one.
+    is_shallow = len(callout.changes) == 1 and has_few_brackets(body)
+    if not is_shallow and any(
+        is_too_deep(bytes(side)) for change in read(body).changes for side in change.sides
+    ):
         raise NotJsonError(_TOO_DEEP)
     if callout.operation is Operation.SNAPSHOT and callout.read_at is None:
         raise ContractError("$.read_at", f"required for {callout.operation}")

@@ -173,6 +173,11 @@ def _mask_value(value: object) -> object:
     return value
 
 
+def has_few_brackets(text: bytes) -> bool:
+    """Tell whether JSON text has so few brackets that it cannot be too deep."""
+    return text.count(b"{") + text.count(b"[") <= MAX_DEPTH
+
+
 def is_too_deep(text: bytes) -> bool:
     """Tell whether JSON text nests arrays and objects more than `MAX_DEPTH` levels deep.
 
@@ -180,7 +185,7 @@ def is_too_deep(text: bytes) -> bool:
     brackets, and each round removes the innermost level. Text that is no JSON is left for the
     decoder to refuse.
     """
-    if text.count(b"{") + text.count(b"[") <= MAX_DEPTH:
+    if has_few_brackets(text):
         return False
     if b"\\" in text:
         text = _ESCAPED_END.sub(b"", text)

@@ -101,7 +101,7 @@ def page(results: Results) -> str:
                 _throughput_rows(results),
             ),
             "",
-            "Per change: CPU by process; bytes that PostgreSQL stores, and logs; that RabbitMQ writes.",
+            "Per change: CPU by process; bytes that PostgreSQL stores, logs, and RabbitMQ writes.",
             "",
             "![CPU per change, by process](cpu.png)",
             "",
