@@ -19,10 +19,12 @@ from yarl import URL
 
 from ops.doctor.finding import NeedsSetting, NotMade, Verdict, fine, wrong
 from pipeline import topology
+from pipeline.broker import connection_to
 
 if TYPE_CHECKING:
     from ops.doctor.subject import Subject
 
+_NAME: Final = "penstock doctor alarms"
 _MIN_VERSION: Final = (3, 10)
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 _ALARM_S: Final = 3.0
@@ -72,14 +74,20 @@ async def queues(subject: Subject) -> list[Verdict]:
 
 async def takes_messages(subject: Subject) -> Verdict:
     """See that RabbitMQ confirms: no alarm of memory or disk has it stop reading."""
-    async with subject.broker.channel(publisher_confirms=True, on_return_raises=False) as channel:
+    if subject.broker_problem is not None:
+        raise NotMade("RabbitMQ does not answer")
+    # A broker with an alarm stops reading from whoever publishes: not from who asks other things.
+    async with connection_to(subject.settings.broker.url, _NAME) as connection:
+        channel = await connection.channel(publisher_confirms=True, on_return_raises=False)
         # To no queue: it is confirmed and forgotten.
         nowhere = f"penstock.doctor.{secrets.token_hex(8)}"
         try:
             async with asyncio.timeout(_ALARM_S):
-                await channel.default_exchange.publish(
-                    aio_pika.Message(b""), nowhere, mandatory=False
-                )
+                # The first makes the connection one that publishes; the next is what is not read.
+                for _ in range(2):
+                    await channel.default_exchange.publish(
+                        aio_pika.Message(b""), nowhere, mandatory=False
+                    )
         except (TimeoutError, DeliveryError):
             return wrong(f"RabbitMQ has confirmed nothing for {_ALARM_S:.0f} s", _ALARMS)
     return fine("RabbitMQ confirms what is published")

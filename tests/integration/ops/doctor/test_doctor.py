@@ -252,6 +252,23 @@ async def test_a_policy_that_differs_is_told(
     assert "rabbitmqctl clear_policy" in (found["broker: policies"].mend or "")
 
 
+async def test_an_alarm_is_told_with_and_without_the_management_api(
+    settings: Settings, rabbitmq_server: PrivateRabbitMQ
+) -> None:
+    await rabbitmq_server.ctl("set_vm_memory_high_watermark", "0")
+    try:
+        # Alarms show in the management API some seconds later.
+        async with asyncio.timeout(60):
+            while len(found := await wrong(settings)) < 2:
+                assert found.keys() <= {"broker: takes messages"}
+    finally:
+        await rabbitmq_server.ctl("set_vm_memory_high_watermark", "0.4")
+    assert found.keys() == {"broker: takes messages", "broker: alarms"}
+    assert "is short of memory" in found["broker: alarms"].told
+    for one in found.values():
+        assert (one.mend or "").startswith("rabbitmq-diagnostics alarms")
+
+
 async def test_without_the_management_api_nobody_says_that_policies_are_fine(
     settings: Settings,
 ) -> None:
