@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import sys
 import time
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Final
 import click
 from rich.console import Console, Group
 from rich.live import Live
+from rich.text import Text
 
 from ops.commands.flow_lines import drain_parts, flow_table, told_lines
 from ops.commands.lines import WIDTH
+from ops.errors import OpsError
 from ops.flow import read_flow, read_queues, workers_needed
-from ops.runtime import Runtime, as_json, pass_runtime, print_json, run
+from ops.runtime import Runtime, as_json, pass_runtime, print_json, printable, run
 from ops.stack.home import BROKER_URL, DATABASE_URL
 
 if TYPE_CHECKING:
@@ -59,7 +62,9 @@ def flow(runtime: Runtime, *, watch: bool, within_s: float | None, json: bool) -
     if json and watch:
         raise click.UsageError("--json prints one document: it excludes --watch")
     if watch:
-        run(_watch(runtime, within_s))
+        # Ctrl-C is how watching ends.
+        with contextlib.suppress(KeyboardInterrupt):
+            run(_watch(runtime, within_s))
         return
     found, drains = run(_read(runtime, within_s))
     if json:
@@ -80,7 +85,12 @@ async def _watch(runtime: Runtime, within_s: float | None) -> None:
     with Live(console=Console(), auto_refresh=False) as live:
         while True:
             started = time.monotonic()
-            live.update(_shown(*await _read(runtime, within_s)), refresh=True)
+            try:
+                shown = _shown(*await _read(runtime, within_s))
+            except OpsError as error:
+                # Whoever watches an outage wants to see its end.
+                shown = Text(printable(str(error)), style="bold red")
+            live.update(shown, refresh=True)
             await asyncio.sleep(max(0.0, _LOOK_EVERY_S - (time.monotonic() - started)))
 
 

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     *("in/s", "queue", "oldest", "workers", "out/s", "p50 ms", "p99 ms", "dead"),
-    *("fired/s", "outbox", "oldest", "sent/s", "failed"),
+    *("fire/s", "outbox", "oldest", "sent/s", "failed"),
 )
+
+# A digit more where it says something.
+_EXACT_BELOW = 10
 
 
 def flow_table(flow: Flow) -> Table:
@@ -46,7 +49,7 @@ def _cells(one: ObjectFlow) -> Iterator[Text]:
     yield from (_number(one.latency.p50_ms, ""), _number(one.latency.p99_ms, ""))
     yield _bad(one.dead_count + (one.dead_queue_count or 0))
     yield _rate(one.fired_per_s)
-    yield Text(f"{one.outbox.open_count:,}" + ("+" if one.outbox.has_more else ""))
+    yield Text(_short(one.outbox.open_count) + ("+" if one.outbox.has_more else ""))
     yield _span(one.outbox.oldest_s)
     yield _rate(one.sent_per_s)
     yield _bad(one.failed_count)
@@ -101,18 +104,26 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _number(value: float | None, without: str = "?") -> Text:
-    return Text(without if value is None else f"{value:,.0f}")
+    return Text(without if value is None else _short(round(value)))
 
 
 def _rate(value: float) -> Text:
-    # A digit more where it says something.
-    text = f"{value:,.0f}" if value >= 10 or not value else f"{value:.1f}"  # noqa: PLR2004
-    return Text(text, style="" if value else "dim")
+    return Text(_short(value), style="" if value else "dim")
 
 
 def _span(value: float | None) -> Text:
-    return Text("" if value is None else span(value))
+    # The larger unit alone: `3 h`.
+    return Text("" if value is None else " ".join(span(value).split()[:2]))
 
 
 def _bad(count: int) -> Text:
-    return Text(f"{count:,}", style="red" if count else "dim")
+    return Text(_short(count), style="red" if count else "dim")
+
+
+def _short(value: float) -> str:
+    """Return a number in five characters: `0.3`, `9,999`, `123k`, `1.2M`."""
+    for least, unit in ((1_000_000, "M"), (10_000, "k")):
+        if value >= least:
+            scaled = value / (1_000_000 if unit == "M" else 1_000)
+            return f"{scaled:,.1f}{unit}" if scaled < _EXACT_BELOW else f"{scaled:,.0f}{unit}"
+    return f"{value:,.0f}" if value >= _EXACT_BELOW or value == int(value) else f"{value:.1f}"

@@ -10,7 +10,7 @@ from ops.flow.processes import processes
 from ops.flow.whole import Flow, Minute, ObjectFlow, Outbox
 from ops.times import iso
 from pipeline.objects import SObject
-from pipeline.tally import LATENCY_BOUNDS_S
+from pipeline.tally import LATENCY_BOUNDS_S, TELL_EVERY_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MINUTES: Final = 60
 _MAX_OPEN: Final = 10_000
 _MINUTE: Final = timedelta(minutes=1)
+# A rate is of 30 to 90 s.
+_YOUNG: Final = timedelta(seconds=30)
 # A worker that was busy for less tells nothing of how fast it can be.
 _MIN_BUSY_MS: Final = 1000
 
@@ -183,10 +185,14 @@ class _Reading:
         )
 
     def _per_s(self, minutes: Sequence[Record], column: str) -> float:
-        """Return the rate since the minute before the one under way began."""
-        since = self._this_minute - _MINUTE
+        """Return the rate in the minute under way or, while that is young, with the one before."""
+        since = self._this_minute
+        if self._now - since < _YOUNG:
+            since -= _MINUTE
         count = _total([row for row in minutes if row["minute"] >= since], column)
-        return round(count / (self._now - since).total_seconds(), 2)
+        # What was counted since the last telling is not there yet.
+        told_s = (self._now - since).total_seconds() - TELL_EVERY_S / 2
+        return round(count / told_s, 2)
 
     def _oldest_s(self, queue: Queue | None, waiting: Record | None) -> float | None:
         if not queue or not queue.depth_count or not waiting or waiting["waits_since"] is None:

@@ -37,7 +37,7 @@ class Outbox(msgspec.Struct, frozen=True):
 
 
 class ObjectFlow(msgspec.Struct, frozen=True, kw_only=True):
-    """One object's path. Rates are per second, over the last minute or so.
+    """One object's path. Rates are per second, over the last 30 to 90 s.
 
     None stands for what cannot be told: `depth_count`, `consumer_count` and `dead_queue_count`
     without RabbitMQ, `oldest_s` while nothing waits, or if no worker took any of it lately.
