@@ -9,7 +9,7 @@ BENCH := $(VENV)/.bench
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test check bench bench-quick format docs lock clean apex-tools apex-size apex-package
+.PHONY: help run test check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -20,6 +20,8 @@ run: $(INSTALLED) ## Run everything here, with a sample org; ARGS=--once exits a
 test: $(INSTALLED) ## Run the whole suite; ARGS=… goes to pytest
 	@$(MAKE) --silent apex-tools \
 		|| echo "The tests that run the Salesforce package are skipped: they need npm (above)."
+	@apex/tools/need.sh chromium chromium \
+		|| echo "The tests that look at the console are skipped: they need Chromium (above)."
 	@$(BIN)/pytest $(ARGS)
 
 check: $(INSTALLED) $(APEX_TOOLS) ## Lint, types, import arrows; the gate of the Salesforce package
@@ -43,6 +45,14 @@ apex-size: $(APEX_TOOLS) ## Count the Salesforce package's characters; too many 
 
 apex-package: $(APEX_TOOLS) ## Write dist/penstock-apex.zip for ENDPOINT=https://…, to deploy
 	@$(NODE) apex/tools/package.mjs "$$ENDPOINT" dist/penstock-apex.zip
+
+screenshots: $(INSTALLED) ## Picture each page of the console: dist/screenshots, README
+	@apex/tools/need.sh chromium chromium
+	@mkdir -p dist/screenshots
+	@SCREENSHOTS=dist/screenshots $(BIN)/pytest -q tests/browser/test_pages.py $(ARGS)
+	@mkdir -p deploy/images
+	@cp dist/screenshots/flow-1280-light.png deploy/images/flow.png
+	@cp dist/screenshots/enrolment-1280-light.png deploy/images/enrolment.png
 
 bench: $(BENCH) ## Measure everything, side by side with limits and alternatives; ARGS=… choose
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

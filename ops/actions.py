@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 from enum import StrEnum
@@ -12,7 +13,7 @@ import msgspec
 from ops.times import with_iso_times
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from pipeline.database import Connection
 
@@ -40,6 +41,14 @@ class Action(StrEnum):
     RUN_PAUSE = "run_pause"
     RUN_RESUME = "run_resume"
     RUN_CANCEL = "run_cancel"
+    RULE_DISABLE = "rule_disable"
+    RULE_ENABLE = "rule_enable"
+    RULE_ROLLBACK = "rule_rollback"
+    ENROLLMENTS_RELEASE = "enrollments_release"
+    ORG_PAUSE = "org_pause"
+    ORG_RESUME = "org_resume"
+    TOKEN_ADD = "token_add"  # noqa: S105  what was done
+    TOKEN_REVOKE = "token_revoke"  # noqa: S105  what was done
 
 
 class ActionRow(msgspec.Struct, frozen=True):
@@ -75,6 +84,19 @@ async def record(  # noqa: PLR0913  what an action consists of
     """
     text = msgspec.json.encode(parameters).decode()
     await connection.execute(_RECORD, actor, action.value, text, run_id, outcome)
+
+
+@contextlib.asynccontextmanager
+async def recorded(
+    connection: Connection, action: Action, *, actor: str, **parameters: object
+) -> AsyncIterator[None]:
+    """Do in one transaction what the block does, and write it down; nothing of either if it fails.
+
+    `parameters` as in `record`.
+    """
+    async with connection.transaction():
+        yield
+        await record(connection, action, actor=actor, parameters=parameters)
 
 
 async def listing(

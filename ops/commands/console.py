@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ops import console_tokens
+from ops import actions, console_tokens
+from ops.actions import Action, command_line_actor
 from ops.commands.processes import serve
 from ops.console import service
 from ops.console_tokens import Role
@@ -81,7 +82,11 @@ def revoke(runtime: Runtime, name: str) -> None:
 
 
 async def _add(runtime: Runtime, name: str, role: Role) -> NewToken:
-    async with runtime.database() as connection:
+    actor = command_line_actor()
+    async with (
+        runtime.database() as connection,
+        actions.recorded(connection, Action.TOKEN_ADD, actor=actor, name=name, role=role.value),
+    ):
         return await console_tokens.add(connection, name, role)
 
 
@@ -91,5 +96,9 @@ async def _list(runtime: Runtime) -> list[TokenRow]:
 
 
 async def _revoke(runtime: Runtime, name: str) -> None:
-    async with runtime.database() as connection:
+    actor = command_line_actor()
+    async with (
+        runtime.database() as connection,
+        actions.recorded(connection, Action.TOKEN_REVOKE, actor=actor, name=name),
+    ):
         await console_tokens.revoke(connection, name)

@@ -8,8 +8,9 @@ import click
 import msgspec
 from rich.markup import escape
 
+from ops import actions, orgs
 from ops import enrollments as enrollment_store
-from ops import orgs
+from ops.actions import Action, command_line_actor
 from ops.commands import limit as limits
 from ops.commands.lines import times
 from ops.enrollments import Held, State
@@ -104,4 +105,10 @@ async def _release(runtime: Runtime, held: Held, *, dry_run: bool) -> Released:
         if held.org_id is not None:
             owner = await orgs.resolve(connection, held.org_id)
             held = msgspec.structs.replace(held, org_id=owner)
-        return await enrollment_store.release(connection, held, dry_run=dry_run)
+        if dry_run:
+            return await enrollment_store.release(connection, held, dry_run=True)
+        which = msgspec.to_builtins(held)
+        async with actions.recorded(
+            connection, Action.ENROLLMENTS_RELEASE, actor=command_line_actor(), **which
+        ):
+            return await enrollment_store.release(connection, held, dry_run=False)

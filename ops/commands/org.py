@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ops import conditions, field_types, orgs
+from ops import actions, conditions, field_types, orgs
+from ops.actions import Action, command_line_actor
 from ops.commands.load_lines import needed_lines
 from ops.commands.org_lines import OrgLine, org_line, org_lines
 from ops.commands.org_load import load, loads_
 from ops.runtime import Runtime, as_json, pass_runtime, print_json, print_table, printable, run
+from pipeline.objects import long_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -207,7 +209,12 @@ async def _rotate(runtime: Runtime, org_id: str) -> ConnectCode:
 
 
 async def _set_paused(runtime: Runtime, org_id: str, *, paused: bool) -> None:
-    async with runtime.database() as connection:
+    action = Action.ORG_PAUSE if paused else Action.ORG_RESUME
+    actor = command_line_actor()
+    async with (
+        runtime.database() as connection,
+        actions.recorded(connection, action, actor=actor, org_id=long_id(org_id)),
+    ):
         await orgs.set_paused(connection, org_id, paused=paused)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, TextIO
 import click
 import msgspec
 
-from ops import orgs, rule_life, rule_store, rule_versions
+from ops import actions, orgs, rule_life, rule_store, rule_versions
+from ops.actions import Action, command_line_actor
 from ops.commands.lines import times
 from ops.commands.load_lines import needed_lines
 from ops.commands.rules_test import test
@@ -19,6 +20,7 @@ from rules import rule_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
+    from contextlib import AbstractAsyncContextManager
     from typing import Any
 
     from ops.needed_loads import NeededLoad
@@ -135,7 +137,15 @@ def rollback(
     """Let an earlier version of RULE decide again, or a removed rule."""
 
     async def change(connection: Connection, wanted: str) -> Changed:
-        return await rule_life.roll_back(connection, wanted, rule, version)
+        async with actions.recorded(
+            connection,
+            Action.RULE_ROLLBACK,
+            actor=command_line_actor(),
+            org_id=wanted,
+            rule=rule,
+            version=version,
+        ):
+            return await rule_life.roll_back(connection, wanted, rule, version)
 
     _print_changed(run(_change(runtime, org_id, change)), json=json)
 
@@ -149,7 +159,8 @@ def disable(runtime: Runtime, names: tuple[str, ...], org_id: str | None, *, jso
     """Stop rules until they are enabled again, whatever is applied meanwhile."""
 
     async def change(connection: Connection, wanted: str) -> Changed:
-        return await rule_life.disable(connection, wanted, names)
+        async with _recorded(connection, Action.RULE_DISABLE, wanted, names):
+            return await rule_life.disable(connection, wanted, names)
 
     _print_changed(run(_change(runtime, org_id, change)), json=json)
 
@@ -163,7 +174,8 @@ def enable(runtime: Runtime, names: tuple[str, ...], org_id: str | None, *, json
     """Let disabled rules decide again."""
 
     async def change(connection: Connection, wanted: str) -> Changed:
-        return await rule_life.enable(connection, wanted, names)
+        async with _recorded(connection, Action.RULE_ENABLE, wanted, names):
+            return await rule_life.enable(connection, wanted, names)
 
     _print_changed(run(_change(runtime, org_id, change)), json=json)
 
@@ -281,3 +293,10 @@ async def _change(
 ) -> Changed:
     async with runtime.database() as connection:
         return await change(connection, await orgs.resolve(connection, org_id))
+
+
+def _recorded(
+    connection: Connection, action: Action, org_id: str, names: tuple[str, ...]
+) -> AbstractAsyncContextManager[None]:
+    actor = command_line_actor()
+    return actions.recorded(connection, action, actor=actor, org_id=org_id, rules=list(names))

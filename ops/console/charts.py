@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, assert_never
+from xml.etree import ElementTree as ET
 
 import pygal
 from pygal.style import Style
@@ -51,7 +52,8 @@ def draw(chart: Chart, flow: ObjectFlow) -> bytes:
             colours = (_RED,)
         case unknown:
             assert_never(unknown)
-    return _line(lines, colours)
+    # What is filled ends where a minute has no value.
+    return _line(lines, colours, filled=chart is not Chart.LATENCY)
 
 
 def failures(minute: Minute) -> int:
@@ -59,7 +61,9 @@ def failures(minute: Minute) -> int:
     return minute.dead_count + minute.failed_count
 
 
-def _line(lines: dict[str, Sequence[float | None]], colours: tuple[str, ...]) -> bytes:
+def _line(
+    lines: dict[str, Sequence[float | None]], colours: tuple[str, ...], *, filled: bool
+) -> bytes:
     style = Style(
         background="transparent",
         plot_background="transparent",
@@ -79,7 +83,7 @@ def _line(lines: dict[str, Sequence[float | None]], colours: tuple[str, ...]) ->
         show_y_labels=False,
         show_y_guides=False,
         show_dots=False,
-        fill=True,
+        fill=filled,
         stroke_style={"width": 1.5},
         allow_interruptions=True,
         range=(
@@ -92,5 +96,7 @@ def _line(lines: dict[str, Sequence[float | None]], colours: tuple[str, ...]) ->
     )
     for name, values in lines.items():
         chart.add(name, values)
-    svg: str = chart.render()
-    return svg.encode()
+    # It is as wide as there is room for, and no higher.
+    root: ET.Element = chart.render_tree()
+    root.set("preserveAspectRatio", "none")
+    return ET.tostring(root)

@@ -166,6 +166,7 @@ def named(parameters: Mapping[str, Any]) -> str:
     parts = (
         named(inner) if isinstance(inner, dict) else f"{name.replace('_', ' ')} {_plain(inner)}"
         for name, inner in parameters.items()
+        if inner is not None
     )
     return ", ".join(part for part in parts if part)
 

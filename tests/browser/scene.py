@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -38,6 +37,7 @@ then:
   - add_to_sequence: nurture
     recipient: Email
 """
+NAMES: Final = {Role.OPERATE: "ada", Role.VIEW: "ben"}
 _SEED: Final = 7
 _SHORT: Final = {"PENSTOCK_DATABASE__RETENTION_DAYS": "1"}
 
@@ -68,7 +68,7 @@ class Scene:
             await told.play()
             scene = cls(penstock, Salesforce(penstock, told.secret, told.org.org_id), worker)
             for role in Role:
-                added = await console_tokens.add(connection, f"{role}-er", role)
+                added = await console_tokens.add(connection, NAMES[role], role)
                 scene.tokens[role] = added.token
         finally:
             await connection.close()
@@ -103,7 +103,7 @@ class Scene:
         """Tell of an hour like those that processes tell of, for pictures."""
         connection = await asyncpg.connect(self.penstock.environment["PENSTOCK_DATABASE__URL"])
         try:
-            await connection.execute(_HOUR, secrets.token_hex(8), json.dumps(_shares()))
+            await connection.execute(_HOUR, "sample", json.dumps(_shares()))
         finally:
             await connection.close()
 
@@ -118,25 +118,27 @@ async def scene(environment: Mapping[str, str], folder: Path) -> AsyncIterator[S
 
 
 def _shares() -> dict[str, float]:
-    return {"Lead": 1.0, "Contact": 0.7, "Account": 0.25, "Opportunity": 0.35, "Task": 0.5}
+    return {"": 2.0, "Lead": 1.0, "Contact": 0.7, "Account": 0.25, "Opportunity": 0.35, "Task": 0.5}
 
 
 # A process that is over: what it counted is part of the hour all the same.
 _HOUR: Final = """
     WITH gone AS (
         INSERT INTO process (process_id, kind, host, pid, objects, ended_at)
-        VALUES ($1, 'worker', 'sample', 1, '{}', now()))
+        VALUES ($1, 'worker', 'sample', 1, '{}', now()) ON CONFLICT DO NOTHING)
     INSERT INTO tally
-    SELECT $1, object, date_trunc('minute', now()) - make_interval(mins => ago), 0, 0, 0, n,
+    SELECT $1, object, date_trunc('minute', now()) - make_interval(mins => ago),
+           CASE WHEN object = '' THEN n ELSE 0 END, 0, 0, n,
            n / 3 + 1, n, CASE WHEN ago % 17 = 5 THEN 1 ELSE 0 END, n / 9, n,
-           ARRAY[0, n / 20, n / 5, n / 2, n / 5, n / 20, n / 60, CASE WHEN ago % 13 = 3 THEN 2 END,
-                 0, 0, 0, 0, 0, 0, 0, 0],
+           ARRAY[0, n / 20, n / 5, n / 2, n / 5, n / 20, n / 60,
+                 CASE WHEN ago % 13 = 3 THEN 2 ELSE 0 END, 0, 0, 0, 0, 0, 0, 0, 0],
            n / 9, 0, 0, array_fill(0, ARRAY[16])
     FROM (SELECT object, ago,
                  (share * (340 + 160 * sin(ago / 6.0) + 70 * sin(ago / 1.7)))::bigint AS n
           FROM generate_series(1, 60) AS ago,
                (SELECT key AS object, value::float8 AS share FROM jsonb_each($2::jsonb)) AS shares)
-        AS minutes"""
+        AS minutes
+    ON CONFLICT DO NOTHING"""
 
 
 def unique_email() -> str:

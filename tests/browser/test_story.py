@@ -84,7 +84,7 @@ async def test_a_bad_change_is_found_planned_replayed_and_its_enrolment_explaine
 
         await page.get_by_role("link", name="Audit").click()
         newest = page.get_by_role("row").nth(1)
-        await expect(newest).to_contain_text("operate-er")
+        await expect(newest).to_contain_text("ada")
         await expect(newest).to_contain_text("dead replay")
         await expect(newest).to_contain_text("finished, 1 done")
 

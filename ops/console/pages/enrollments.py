@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from aiohttp import web
 
-from ops import enrollments
+from ops import actions, enrollments
+from ops.actions import Action
 from ops.commands.explain_lines import standing
 from ops.console import asked
-from ops.console.context import context_of
+from ops.console.context import context_of, owner_of
 from ops.console.rendering import page
 from ops.enrollments import Held, State
 from ops.errors import WrongUsage
@@ -66,7 +67,11 @@ async def one(request: web.Request) -> web.Response:
 async def release(request: web.Request) -> web.Response:
     """Let a held enrolment go to its target."""
     enrollment_id = int(request.match_info["id"])
-    async with context_of(request).pool.acquire() as connection:
+    actor = owner_of(request).name
+    async with (
+        context_of(request).pool.acquire() as connection,
+        actions.recorded(connection, Action.ENROLLMENTS_RELEASE, actor=actor, ids=[enrollment_id]),
+    ):
         await enrollments.release(connection, Held(ids=[enrollment_id]), dry_run=False)
     raise web.HTTPSeeOther(f"/enrollments/{enrollment_id}")
 

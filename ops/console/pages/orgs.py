@@ -7,10 +7,11 @@ from typing import Final
 
 from aiohttp import web
 
-from ops import audit_report, gaps, loads, org_lag, orgs
+from ops import actions, audit_report, gaps, loads, org_lag, orgs
+from ops.actions import Action
 from ops.commands.org_lines import OVERDUE_AFTER
 from ops.console import asked
-from ops.console.context import context_of
+from ops.console.context import context_of, owner_of
 from ops.console.rendering import page
 from ops.errors import OpsError
 
@@ -66,8 +67,13 @@ async def one(request: web.Request) -> web.Response:
 async def set_paused(request: web.Request) -> web.Response:
     """Refuse an org's callouts, which it parks, or take them in again."""
     org_id = request.match_info["org_id"]
-    async with context_of(request).pool.acquire() as connection:
-        await orgs.set_paused(connection, org_id, paused=request.match_info["state"] == "pause")
+    paused = request.match_info["state"] == "pause"
+    action = Action.ORG_PAUSE if paused else Action.ORG_RESUME
+    async with (
+        context_of(request).pool.acquire() as connection,
+        actions.recorded(connection, action, actor=owner_of(request).name, org_id=org_id),
+    ):
+        await orgs.set_paused(connection, org_id, paused=paused)
     raise web.HTTPSeeOther(f"/orgs/{org_id}")
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from ops import rule_activity, rule_life, rule_versions
+from ops import actions, rule_activity, rule_life, rule_versions
+from ops.actions import Action
 from ops.console import asked
-from ops.console.context import context_of
+from ops.console.context import context_of, owner_of
 from ops.console.rendering import page
 from ops.errors import OpsError
 from ops.rule_trial import read_documents, try_rules
@@ -89,8 +90,15 @@ async def one(request: web.Request) -> web.Response:
 async def set_state(request: web.Request) -> web.Response:
     """Stop a rule, or let it decide again."""
     org_id, rule = request.match_info["org_id"], request.match_info["rule"]
-    change = rule_life.disable if request.match_info["state"] == "disable" else rule_life.enable
-    async with context_of(request).pool.acquire() as connection:
+    actor = owner_of(request).name
+    if request.match_info["state"] == "disable":
+        change, action = rule_life.disable, Action.RULE_DISABLE
+    else:
+        change, action = rule_life.enable, Action.RULE_ENABLE
+    async with (
+        context_of(request).pool.acquire() as connection,
+        actions.recorded(connection, action, actor=actor, org_id=org_id, rules=[rule]),
+    ):
         await change(connection, org_id, [rule])
     raise web.HTTPSeeOther(request.rel_url.parent)
 
