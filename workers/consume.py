@@ -25,6 +25,7 @@ from workers.healing.comparison import Comparison
 from workers.hold import Ends, Hold, HoldExpired
 from workers.in_hand import Busy, InHand
 from workers.received import ReceivedChange, decode, now_ms
+from workers.redeliveries import marked, redelivery_of
 from workers.stages import Stage, Stopwatch
 from workers.trail import tell_of_batch
 
@@ -244,7 +245,9 @@ class Consumer:
             if decoded.changes:
                 newest = decoded.changes[-1]
                 self.in_hand.read(newest.object, newest.received_at)
-            batch.append(Delivery(message, *decoded))
+            again = redelivery_of(message, now_ms())
+            changes = decoded.changes if again is None else marked(decoded.changes, again)
+            batch.append(Delivery(message, changes, decoded.ranges, decoded.poison))
             change_count += len(decoded.changes) + len(decoded.ranges)
             size_bytes += decoded.size_bytes
         return batch

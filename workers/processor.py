@@ -24,6 +24,7 @@ from workers.narrowing import find_failing
 from workers.opt_outs import keep_opt_outs
 from workers.received import now_ms
 from workers.record_ends import keep_ends
+from workers.redeliveries import keep_redeliveries
 from workers.rule_book import RuleBook
 from workers.stages import Stage, Stopwatch
 
@@ -157,6 +158,7 @@ class Processor:
     async def _persist(self, connection: Connection, batch: Sequence[ReceivedChange]) -> None:
         if not batch:
             return
+        await keep_redeliveries(connection, batch)
         captured = [change for change in batch if change.reading is None]
         read = [change for change in batch if change.reading is not None]
         watch = Stopwatch()

@@ -35,11 +35,20 @@ _dated: Final = msgspec.json.Decoder(_Dated)
 _encoder: Final = msgspec.json.Encoder()
 
 
+class Redelivery(NamedTuple):
+    """How often the broker has handed a message over, when last (Unix ms), and by which run."""
+
+    delivery_count: int
+    delivered_at: int
+    run_id: int | None
+
+
 class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
     """One change as it was delivered. `old` and `new` are masked JSON text (see `json_text`).
 
     `captured_at` and `received_at` are Unix ms. Ids are 18 characters. What was read rather than
-    captured says so (`reading`), and has its record's place among the changes for its own.
+    captured says so (`reading`), and has its record's place among the changes for its own. What did
+    not come for the first time says so, too (`redelivery`).
     """
 
     captured_at: int
@@ -57,6 +66,7 @@ class ReceivedChange(msgspec.Struct, frozen=True, gc=False):
     old: bytes | None
     new: bytes | None
     reading: Reading | None = None
+    redelivery: Redelivery | None = None
 
     @property
     def key(self) -> tuple[int, str, str, str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Delivery,
         EnrollmentTrail,
         RecordTrail,
+        Replayed,
         Stage,
     )
     from ops.explanation.conditions import Clause
@@ -34,10 +35,7 @@ def enrollment_lines(found: EnrollmentTrail) -> Iterator[str]:
         f"rule {found.rule!r} (version {found.rule_version}) fired on the"
         f" {found.operation or 'change'} of {found.object} {found.record_id}:"
     )
-    if found.cause_record_id is not None:
-        yield f"  (judged again for the change of {found.cause_record_id})"
-    for condition in found.conditions:
-        yield from folded(f"- {condition.reads}", 2)
+    yield from _cause_lines(found)
     callout = "" if found.callout_id is None else f", callout {found.callout_id}"
     if found.read_at is None:
         yield f"capture {found.capture_id}{callout}"
@@ -60,6 +58,15 @@ def enrollment_lines(found: EnrollmentTrail) -> Iterator[str]:
         yield from _outbox_lines(row)
     if not found.outbox:
         yield "  nothing"
+
+
+def _cause_lines(found: EnrollmentTrail) -> Iterator[str]:
+    if found.cause_record_id is not None:
+        yield f"  (judged again for the change of {found.cause_record_id})"
+    for condition in found.conditions:
+        yield from folded(f"- {condition.reads}", 2)
+    if found.replay is not None:
+        yield f"the rule saw the stored change again in {replayed(found.replay)}"
 
 
 def _event_lines(found: EnrollmentTrail) -> Iterator[str]:
@@ -120,6 +127,13 @@ def change_lines(found: ChangeTrail) -> Iterator[str]:
     if found.capture_id.startswith(GAP_ID_PREFIX):
         yield "nobody told of it: it was lost, or no trigger saw it (`penstock gaps list`)"
     yield f"capture {found.capture_id}, callout {found.callout_id}"
+    if found.replay is not None:
+        yield f"published again by {replayed(found.replay)}"
+    if found.deliveries > 1:
+        yield (
+            f"handed to a worker {found.deliveries} times: a worker before died, or gave it back,"
+            " without settling it"
+        )
     yield from _stage_lines(found.stages)
     if found.differences:
         yield "what changed:"
@@ -155,6 +169,8 @@ def _rule_lines(rule: Considered) -> Iterator[str]:
     outcome = rule.outcome.replace("_", " ")
     fired = "" if rule.fired_at is None else f" at {rule.fired_at}"
     yield from folded(f"{rule.rule} (version {rule.version}): {outcome}{fired} - {rule.why}", 2)
+    if rule.replay is not None:
+        yield f"    by {replayed(rule.replay)}"
     for condition in rule.conditions:
         yield from folded(f"{'no ' if condition.negated else 'yes'} {condition.reads}", 4)
     for clause in rule.clauses:
@@ -180,6 +196,13 @@ def _clause_lines(clause: Clause, indent: int) -> Iterator[str]:
     yield f"{' ' * indent}{verdict} {clause.kind} of:"
     for inner in clause.clauses:
         yield from _clause_lines(inner, indent + 4)
+
+
+def replayed(replay: Replayed) -> str:
+    """Say which run replayed, whose it was and when it began."""
+    if replay.by is None:
+        return f"run {replay.run_id}, of which this database knows no more"
+    return f"run {replay.run_id} of {replay.by}, begun at {replay.at}"
 
 
 def standing(state: State, sequence: str) -> str:

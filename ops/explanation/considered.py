@@ -9,6 +9,7 @@ import msgspec
 
 from ops.explanation.asking import Asking
 from ops.explanation.conditions import Clause, Condition, kept_conditions
+from ops.explanation.replayed import Replayed, replayed_by
 from ops.times import iso, with_iso_times
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _READ_RULES: Final = """
     ORDER BY rule, version"""
 _READ_FIRINGS: Final = """
     SELECT firing_id, rule, rule_version, capture_id, captured_at, cause_record_id, evidence,
-           fired_at
+           fired_at, run_id
     FROM firing WHERE org_id = $1 AND transaction_id = $2 AND record_id = $3 ORDER BY rule"""
 _READ_WAITS: Final = """
     SELECT rule, state, parents, error, waiting_since, expires_at FROM waiting
@@ -112,6 +113,7 @@ class Considered(msgspec.Struct, frozen=True):
     conditions: list[Condition] = []
     clauses: list[Clause] = []
     wait: Wait | None = None
+    replay: Replayed | None = None
     effects: list[Effect] = []
     calls: list[CallRow] = []
 
@@ -176,6 +178,7 @@ async def _fired(connection: Connection, row: Record, firing: Record) -> Conside
         why="every condition held",
         fired_at=iso(firing["fired_at"]),
         conditions=kept_conditions(firing["evidence"]),
+        replay=await replayed_by(connection, firing["run_id"]),
         effects=[Effect(*one) for one in effects],
         calls=[CallRow(**with_iso_times(one)) for one in calls],
     )

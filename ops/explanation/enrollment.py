@@ -9,7 +9,8 @@ import msgspec
 from ops.enrollments import State
 from ops.errors import OpsError
 from ops.explanation.conditions import Condition, kept_conditions
-from ops.explanation.stages import Stage, stages
+from ops.explanation.replayed import Replayed, replayed_by
+from ops.explanation.stages import Stage, at_the_worker, stages
 from pipeline.objects import Operation
 from workers.healing.reading import read_at_of
 
@@ -35,6 +36,9 @@ _READ: Final = """
            (extract(epoch FROM CASE WHEN current_setting('track_commit_timestamp')::boolean
                                THEN pg_xact_commit_timestamp(firing.xmin) END) * 1000)::float8
                AS committed_at,
+           redelivery.delivery_count, firing.run_id,
+           (extract(epoch FROM redelivery.delivered_at) * 1000)::float8 AS delivered_at,
+           (extract(epoch FROM outbox.created_at) * 1000)::float8 AS outbox_at,
            outbox.state AS delivery, outbox.attempts, outbox.last_error, outbox.idempotency_key,
            (extract(epoch FROM outbox.settled_at) * 1000)::float8 AS settled_at
     FROM enrollment
@@ -43,6 +47,10 @@ _READ: Final = """
         AND change.capture_id = firing.capture_id
         AND change.record_id = coalesce(firing.cause_record_id, firing.record_id)
         AND change.org_id = firing.org_id
+    LEFT JOIN redelivery ON redelivery.captured_at = firing.captured_at
+        AND redelivery.capture_id = firing.capture_id
+        AND redelivery.record_id = coalesce(firing.cause_record_id, firing.record_id)
+        AND redelivery.org_id = firing.org_id
     LEFT JOIN outbox ON outbox.enrollment_id = enrollment.enrollment_id
         AND outbox.generation = enrollment.generation AND outbox.kind = 'add'
     WHERE enrollment.enrollment_id = $1"""
@@ -55,7 +63,8 @@ class Explanation(msgspec.Struct, frozen=True):
     `reason` says why the state is what it is; every generation up to `exited_generation` is over.
     `cause_record_id` is there when that record's change (`capture_id`, `captured_at` in Unix ms)
     had `record_id` judged again. `read_at` (Unix ms) is there when no trigger told of the state: a
-    load or an audit read it then.
+    load or an audit read it then. `replay` is there when a run sent the stored change through the
+    rules again, and the rule fired by that.
     """
 
     id: int
@@ -83,6 +92,7 @@ class Explanation(msgspec.Struct, frozen=True):
     captured_at: int
     cause_record_id: str | None
     read_at: int | None
+    replay: Replayed | None
 
 
 async def explain_enrollment(connection: Connection, enrollment_id: int) -> Explanation:
@@ -99,13 +109,14 @@ async def explain_enrollment(connection: Connection, enrollment_id: int) -> Expl
     copied = {
         name: row[name]
         for name in Explanation.__struct_fields__
-        if name not in {"id", "conditions", "stages", "operation", "read_at"}
+        if name not in {"id", "conditions", "stages", "operation", "read_at", "replay"}
     }
     read_at = read_at_of(row["capture_id"])
     return Explanation(
         id=enrollment_id,
         operation=row["operation"] if read_at is None else Operation.SNAPSHOT,
         read_at=read_at,
+        replay=await replayed_by(connection, row["run_id"]),
         conditions=kept_conditions(row["evidence"]),
         stages=_stages(row, read_at),
         **copied,
@@ -118,8 +129,9 @@ def _stages(row: Record, read_at: int | None) -> list[Stage]:
         first: row["captured_at"],
         "read in Salesforce": read_at,
         "received by ingest": row["received_at"],
-        "persisted by a worker": row["persisted_at"],
+        **at_the_worker(row["persisted_at"], row["delivered_at"], row["delivery_count"]),
         "rule fired": row["fired_at"],
+        "put into the outbox": row["outbox_at"],
         "enrolled": row["enrolled_at"],
         "committed": row["committed_at"],
         "settled by the relay": row["settled_at"],

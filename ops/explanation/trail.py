@@ -10,7 +10,8 @@ from msgspec import Raw
 from ops import records
 from ops.explanation.conditions import raw
 from ops.explanation.considered import Considered, consider
-from ops.explanation.stages import Stage, stages
+from ops.explanation.replayed import Replayed, replayed_by
+from ops.explanation.stages import Stage, at_the_worker, stages
 from rules import Evidence, Operator, explain
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ ChangeKey: TypeAlias = "tuple[int, str, str]"
 _READ: Final = """
     SELECT change.*, org.sync_user_id, org.time_zone,
            (extract(epoch FROM persisted_at) * 1000)::float8 AS persisted_ms,
+           redelivery.delivery_count, redelivery.run_id,
+           (extract(epoch FROM redelivery.delivered_at) * 1000)::float8 AS delivered_ms,
            (SELECT conditions::text FROM conditions_span AS span
             WHERE span.org_id = change.org_id AND span.since <= change.persisted_at
             ORDER BY conditions_version DESC LIMIT 1) AS conditions
@@ -33,6 +36,7 @@ _READ: Final = """
         AS wanted (captured_at, capture_id, record_id, place)
     JOIN change USING (captured_at, capture_id, record_id)
     JOIN org USING (org_id)
+    LEFT JOIN redelivery USING (captured_at, capture_id, record_id, org_id)
     WHERE change.org_id = $1
     ORDER BY place"""
 _CAUSED: Final = """
@@ -65,7 +69,8 @@ class ChangeTrail(msgspec.Struct, frozen=True):
     """One change and what came of it. `captured_at` is Unix ms.
 
     `differences` begin with the watched fields; `rules` are those of the object that were active
-    when a worker handled it.
+    when a worker handled it. `deliveries`: how often the broker handed it to a worker. `replay` is
+    there when a run published it again.
     """
 
     org_id: str
@@ -79,6 +84,8 @@ class ChangeTrail(msgspec.Struct, frozen=True):
     actor_id: str | None
     by_sync_user: bool
     callout_id: str
+    deliveries: int
+    replay: Replayed | None
     stages: list[Stage]
     differences: list[Difference]
     rules: list[Considered]
@@ -103,7 +110,7 @@ async def _trail(connection: Connection, row: Record) -> ChangeTrail:
     at = {
         "captured in Salesforce": row["captured_at"],
         "received by ingest": row["received_at"],
-        "persisted by a worker": row["persisted_ms"],
+        **at_the_worker(row["persisted_ms"], row["delivered_ms"], row["delivery_count"]),
     }
     return ChangeTrail(
         org_id=row["org_id"],
@@ -117,6 +124,8 @@ async def _trail(connection: Connection, row: Record) -> ChangeTrail:
         actor_id=row["actor_id"],
         by_sync_user=row["actor_id"] == row["sync_user_id"],
         callout_id=row["callout_id"],
+        deliveries=row["delivery_count"] or 1,
+        replay=await replayed_by(connection, row["run_id"]),
         stages=stages(at, row["received_at"]),
         differences=_differences(row),
         rules=await consider(connection, row),

@@ -22,6 +22,12 @@ _CLEAR_DEAD: Final = """
         SELECT dead_letter_id FROM dead_letter
         WHERE state <> 'open' AND settled_at < now() - make_interval(days => $1)
         ORDER BY settled_at LIMIT $2 FOR UPDATE SKIP LOCKED)"""
+# With the change that it is of.
+_CLEAR_REDELIVERIES: Final = """
+    DELETE FROM redelivery WHERE (captured_at, capture_id, record_id, org_id) IN (
+        SELECT captured_at, capture_id, record_id, org_id FROM redelivery
+        WHERE captured_at < extract(epoch FROM now() - make_interval(days => $1)) * 1000
+        ORDER BY captured_at LIMIT $2)"""
 # The newest of each object tells how many records to expect.
 _CLEAR_LOADS: Final = """
     DELETE FROM request WHERE request_id IN (
@@ -63,7 +69,7 @@ async def clear(pool: Pool, *, retention_days: int) -> None:
     Kept are open dead letters, each org's newest audit and each object's newest load.
     """
     async with pool.acquire() as connection:
-        for statement in (_CLEAR_GAPS, _CLEAR_LOADS, _CLEAR_DEAD):
+        for statement in (_CLEAR_GAPS, _CLEAR_LOADS, _CLEAR_DEAD, _CLEAR_REDELIVERIES):
             await _in_pages(connection, statement, retention_days)
         for row in await connection.fetch(_FIND_AUDITS, retention_days, _ROWS_PER_PAGE):
             for statement in (_CLEAR_FINDINGS, _CLEAR_RANGES, _CLEAR_REQUESTS):

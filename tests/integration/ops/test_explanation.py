@@ -65,11 +65,12 @@ async def test_an_enrolment_is_explained_from_capture_to_delivery(
         "Status 'Qualified' equals 'Qualified'"
     ]
     times = [stage.at for stage in told.stages]
-    assert [stage.stage for stage in told.stages[:5]] == [
+    assert [stage.stage for stage in told.stages[:6]] == [
         "captured in Salesforce",
         "received by ingest",
         "persisted by a worker",
         "rule fired",
+        "put into the outbox",
         "enrolled",
     ]
     assert told.stages[-1].stage == "settled by the relay"
