@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import os
 import sys
 from pathlib import Path
@@ -105,6 +106,8 @@ def environment() -> Mapping[str, str]:
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Carry Salesforce record changes into sequence enrolments, durably and exactly once."""
+    # A command says itself what it met, in words; processes set up logs of their own.
+    logging.getLogger().addHandler(logging.NullHandler())
     context.obj = Runtime(environment, load)
 
 

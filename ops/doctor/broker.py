@@ -41,7 +41,9 @@ async def answers(subject: Subject) -> Verdict:
     """See that RabbitMQ answers, and is one that Penstock runs on."""
     if subject.broker_problem is not None:
         return wrong(
-            subject.broker_problem, "start RabbitMQ, or set PENSTOCK_BROKER__URL to where it is"
+            subject.broker_problem,
+            "start RabbitMQ, or set PENSTOCK_BROKER__URL to where it is, with a user that it knows"
+            " (rabbitmqctl list_users)",
         )
     transport = subject.broker.transport
     properties: Any = transport.connection.server_properties if transport else {}

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from ops.commands.lines import times
-from ops.doctor.finding import Verdict, fine, wrong
+from ops.doctor.finding import NotMade, Verdict, fine, wrong
 from ops.times import span
 from pipeline.database import pending_migrations, unknown_migrations
 from pipeline.database.partitions import DAY_MS
@@ -112,6 +112,9 @@ async def standbys(subject: Subject) -> list[Verdict]:
     """See that the standbys that commits wait for are there, and not far behind."""
     names = await subject.database.fetchval("SHOW synchronous_standby_names")
     rows = await subject.database.fetch(_STANDBYS)
+    if any(row["state"] is None for row in rows):
+        user = await subject.database.fetchval("SELECT current_user")
+        raise NotMade(f"user {user} may not see standbys (GRANT pg_monitor TO {user})")
     in_step = [row["name"] for row in rows if row["sync_state"] in {"sync", "quorum"}]
     if names and not in_step:
         return [

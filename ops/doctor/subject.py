@@ -11,7 +11,7 @@ from ops.database import connected
 from ops.doctor.finding import NotMade
 from ops.errors import OpsError
 from ops.flow import Queues, read_flow
-from ops.flow.queues import queues_on
+from ops.flow.queues import queues_on, why_no_broker
 from pipeline.broker import connection_to
 
 if TYPE_CHECKING:
@@ -113,5 +113,5 @@ async def subject_of(settings: Settings) -> AsyncIterator[Subject]:
             try:
                 broker = await stack.enter_async_context(connection_to(settings.broker.url, _NAME))
             except (*CONNECTION_EXCEPTIONS, TimeoutError, OSError) as error:
-                broker = f"RabbitMQ does not answer: {error!r}"
+                broker = why_no_broker(error)
         yield Subject(settings, database, broker)

@@ -6,7 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-from aio_pika.exceptions import CONNECTION_EXCEPTIONS
+from aio_pika.exceptions import (
+    CONNECTION_EXCEPTIONS,
+    AuthenticationError,
+    ProbableAuthenticationError,
+)
 
 from pipeline import topology
 from pipeline.broker import connection_to
@@ -35,7 +39,18 @@ async def read_queues(url: Secret) -> Queues:
         async with asyncio.timeout(_TIMEOUT_S), connection_to(url, _NAME) as connection:
             return await queues_on(connection)
     except (*CONNECTION_EXCEPTIONS, TimeoutError, OSError) as error:
-        return Queues({}, f"RabbitMQ does not answer: {error!r}")
+        return Queues({}, why_no_broker(error))
+
+
+def why_no_broker(error: BaseException) -> str:
+    """Say why there is no connection to RabbitMQ; shows no password."""
+    match error:
+        case AuthenticationError() | ProbableAuthenticationError():
+            return "RabbitMQ refuses the user or the password in PENSTOCK_BROKER__URL"
+        case TimeoutError():
+            return "RabbitMQ does not answer in time"
+        case _:
+            return f"RabbitMQ does not answer: {error}"
 
 
 async def queues_on(connection: AbstractConnection) -> Queues:

@@ -10,6 +10,7 @@ import aio_pika
 import asyncpg
 import pytest
 from click.testing import CliRunner
+from yarl import URL
 
 from ops.__main__ import cli
 from ops.doctor import CHECKS, State, database, examine
@@ -291,6 +292,13 @@ async def test_servers_that_are_away_are_wrong_and_nothing_behind_them_is_fine()
     assert by_state[State.WRONG] == {"broker", "database"}
     assert by_state[State.FINE] == set()
     assert "hunter2" not in repr(found)
+
+
+async def test_a_wrong_password_is_told_as_such(broker_url: str) -> None:
+    mistaken = URL(broker_url).with_password("hunter2")
+    found = await examine(Settings(broker=Broker(Secret(str(mistaken)))))
+    (one,) = [one for one in found if one.check == "broker"]
+    assert one.told == "RabbitMQ refuses the user or the password in PENSTOCK_BROKER__URL"
 
 
 def test_the_command_fails_while_something_is_wrong(
