@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, get_args
 
+import msgspec
 from aiohttp import web
 
 from ops import actions, enrollments
@@ -63,17 +64,47 @@ async def one(request: web.Request) -> web.Response:
     )
 
 
+@ROUTES.get("/enrollments/release")
+async def plan_release(request: web.Request) -> web.Response:
+    """Say how many held enrolments would be released."""
+    held = _held(request.query)
+    async with context_of(request).pool.acquire() as connection:
+        planned = await enrollments.release(connection, held, dry_run=True)
+    return page(request, "release.html", held=held, count=planned.released)
+
+
+@ROUTES.post("/enrollments/release")
+async def release_all(request: web.Request) -> web.Response:
+    """Let all held enrolments of an org, a sequence or a rule go to their target."""
+    held = _held(await request.post())
+    await _release(request, held)
+    raise web.HTTPSeeOther("/enrollments")
+
+
 @ROUTES.post(r"/enrollments/{id:\d{1,18}}/release")
 async def release(request: web.Request) -> web.Response:
     """Let a held enrolment go to its target."""
     enrollment_id = int(request.match_info["id"])
-    actor = owner_of(request).name
+    await _release(request, Held(ids=[enrollment_id]))
+    raise web.HTTPSeeOther(f"/enrollments/{enrollment_id}")
+
+
+async def _release(request: web.Request, held: Held) -> None:
+    actor, which = owner_of(request).name, msgspec.to_builtins(held)
     async with (
         context_of(request).pool.acquire() as connection,
-        actions.recorded(connection, Action.ENROLLMENTS_RELEASE, actor=actor, ids=[enrollment_id]),
+        actions.recorded(connection, Action.ENROLLMENTS_RELEASE, actor=actor, **which),
     ):
-        await enrollments.release(connection, Held(ids=[enrollment_id]), dry_run=False)
-    raise web.HTTPSeeOther(f"/enrollments/{enrollment_id}")
+        await enrollments.release(connection, held, dry_run=False)
+
+
+def _held(fields: Mapping[str, object]) -> Held:
+    """Return which are meant; none is refused by what releases."""
+    return Held(
+        org_id=asked.text(fields, "org"),
+        rule=asked.text(fields, "rule"),
+        sequence=asked.text(fields, "sequence"),
+    )
 
 
 def _state(query: Mapping[str, str]) -> State | None:
