@@ -103,6 +103,7 @@ class Publisher:
         self._replay_exchange: AbstractExchange | None = None
         self._problem = "not connected to RabbitMQ"
         self._stalled = asyncio.Event()
+        self._was_connected = asyncio.Event()
         self._confirmed_at = 0.0
 
     @property
@@ -113,6 +114,10 @@ class Publisher:
     def problem(self) -> str | None:
         """Say to operators why nothing can be published now, or None."""
         return None if self.connected else self._problem
+
+    async def until_connected(self) -> None:
+        """Return once it was connected for the first time."""
+        await self._was_connected.wait()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Stay connected until `stop`."""
@@ -137,6 +142,7 @@ class Publisher:
             await wait_or_stop(stop, topology.SETTLE_S)
         self._stalled.clear()
         self._exchange, self._replay_exchange = exchange, replay_exchange
+        self._was_connected.set()
         log.info("broker_connected")
         ends = (channel.closed, connection.closed, self._stalled.wait, stop.wait)
         try:

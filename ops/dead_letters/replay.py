@@ -7,15 +7,14 @@ committed, so that its effects are had once.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ops.bulk_runs import BulkRun, Step
 from ops.dead_letters.pages import next_page
+from ops.publishing import publishing
 from pipeline import envelope, json_text
-from pipeline.broker import BY_HEADER, RUN_HEADER, Publisher
+from pipeline.broker import BY_HEADER, RUN_HEADER
 from pipeline.envelope import Item
 from pipeline.errors import Reason
 from pipeline.objects import Operation, SObject
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
 
     from asyncpg import Record
 
+    from pipeline.broker import Publisher
     from pipeline.database import Connection
     from pipeline.settings import Settings
 
 _STEP_COUNT: Final = 500
-_PUBLISH_TIMEOUT_S: Final = 5.0
 _COLUMNS: Final = """dead_letter_id, reason, object, operation, callout_id, received_at, original,
     routing_key"""
 _MARK: Final = """
@@ -63,15 +62,8 @@ class _Replay:
 @contextlib.asynccontextmanager
 async def work(settings: Settings) -> AsyncIterator[_Replay]:
     """Yield what replays the letters that a run's parameters name, connected to the broker."""
-    name = f"penstock replay {os.getpid()}"
-    publisher = Publisher(settings.broker.url, name, _PUBLISH_TIMEOUT_S)
-    stop = asyncio.Event()
-    connected = asyncio.create_task(publisher.run(stop))
-    try:
+    async with publishing(settings) as publisher:
         yield _Replay(publisher)
-    finally:
-        stop.set()
-        await connected
 
 
 def messages(rows: Iterable[Record]) -> Iterator[Message]:

@@ -10,7 +10,7 @@ from ops.enrollments import State
 from ops.errors import OpsError
 from ops.explanation.conditions import Condition, kept_conditions
 from ops.explanation.replayed import Replayed, replayed_by
-from ops.explanation.stages import Stage, at_the_worker, stages
+from ops.explanation.stages import Stage, at_the_worker, by_time, stages
 from pipeline.objects import Operation
 from workers.healing.reading import read_at_of
 
@@ -129,6 +129,8 @@ def _stages(row: Record, read_at: int | None) -> list[Stage]:
         first: row["captured_at"],
         "read in Salesforce": read_at,
         "received by ingest": row["received_at"],
+    }
+    then = {
         **at_the_worker(row["persisted_at"], row["delivered_at"], row["delivery_count"]),
         "rule fired": row["fired_at"],
         "put into the outbox": row["outbox_at"],
@@ -136,4 +138,4 @@ def _stages(row: Record, read_at: int | None) -> list[Stage]:
         "committed": row["committed_at"],
         "settled by the relay": row["settled_at"],
     }
-    return stages(at, row["received_at"])
+    return stages(at | by_time(then), row["received_at"])

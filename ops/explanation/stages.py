@@ -30,17 +30,18 @@ def stages(at: Mapping[str, float | None], received_at: float | None) -> list[St
 def at_the_worker(
     persisted_at: float | None, delivered_at: float | None, delivery_count: int | None
 ) -> dict[str, float | None]:
-    """Return the stages at the workers, in their order; times in Unix ms.
+    """Return the stages at the workers; times in Unix ms.
 
     Of deliveries, what is kept is how many there were if not one, and when the last one was. The
     one before came to a worker that did not settle it: it died, or let go of it. If the change was
     persisted by then, only the word of that was lost.
     """
-    persisted: dict[str, float | None] = {"persisted by a worker": persisted_at}
-    if delivered_at is None:
-        return persisted
-    again = f"delivered again ({delivery_count})" if (delivery_count or 1) > 1 else "replayed"
-    delivered: dict[str, float | None] = {again: delivered_at}
-    if persisted_at is not None and persisted_at < delivered_at:
-        return persisted | delivered
-    return delivered | persisted
+    again = (
+        f"delivered again ({delivery_count})" if (delivery_count or 1) > 1 else "published again"
+    )
+    return {again: delivered_at, "persisted by a worker": persisted_at}
+
+
+def by_time(at: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Return stages whose clocks agree in the order of their times."""
+    return dict(sorted(at.items(), key=lambda stage: stage[1] or 0.0))

@@ -11,7 +11,7 @@ from ops import records
 from ops.explanation.conditions import raw
 from ops.explanation.considered import Considered, consider
 from ops.explanation.replayed import Replayed, replayed_by
-from ops.explanation.stages import Stage, at_the_worker, stages
+from ops.explanation.stages import Stage, at_the_worker, by_time, stages
 from rules import Evidence, Operator, explain
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ async def _trail(connection: Connection, row: Record) -> ChangeTrail:
     at = {
         "captured in Salesforce": row["captured_at"],
         "received by ingest": row["received_at"],
-        **at_the_worker(row["persisted_ms"], row["delivered_ms"], row["delivery_count"]),
+        **by_time(at_the_worker(row["persisted_ms"], row["delivered_ms"], row["delivery_count"])),
     }
     return ChangeTrail(
         org_id=row["org_id"],

@@ -62,8 +62,7 @@ async def plan(url: Secret, replay: CalloutReplay) -> CalloutPlan:
     warnings = []
     if reach_ms is not None and reach_ms > replay.since_ms:
         warnings.append(
-            f"the log reaches back to {iso(reach_ms)}: of what was received before, nothing is"
-            " in it"
+            "--since is before that: of what ingest received until then, the log has nothing"
         )
     return CalloutPlan(
         replay=replay,

@@ -16,21 +16,22 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from ops.bulk_runs import BulkRun, Step
+from ops.publishing import publishing
 from ops.replay.stream import PREFETCH_COUNT, Logged, LogReader, reading
 from pipeline import envelope
-from pipeline.broker import BY_HEADER, RUN_HEADER, Publisher
+from pipeline.broker import BY_HEADER, RUN_HEADER
 from pipeline.errors import BrokerUnavailable, PoisonError
 from pipeline.objects import SObject, long_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from pipeline.broker import Publisher
     from pipeline.database import Connection
     from pipeline.settings import Settings
 
 # Provenance beside the run: where in the log a message was.
 OFFSET_HEADER: Final = "x-penstock-log-offset"
-_PUBLISH_TIMEOUT_S: Final = 5.0
 _QUIET_S: Final = 2.0
 # Messages lie in the order in which the broker got them; ingest's clocks may differ.
 _CLOCKS_DIFFER_MS: Final = 3_600_000
@@ -146,16 +147,12 @@ class CalloutWork:
 @contextlib.asynccontextmanager
 async def work(settings: Settings) -> AsyncIterator[CalloutWork]:
     """Yield what replays the callouts that a run's parameters name, connected to the broker."""
-    publisher = Publisher(settings.broker.url, f"penstock replay {os.getpid()}", _PUBLISH_TIMEOUT_S)
-    stop = asyncio.Event()
-    connected = asyncio.create_task(publisher.run(stop))
-    working = CalloutWork(settings, publisher)
-    try:
-        yield working
-    finally:
-        await working.close()
-        stop.set()
-        await connected
+    async with publishing(settings) as publisher:
+        working = CalloutWork(settings, publisher)
+        try:
+            yield working
+        finally:
+            await working.close()
 
 
 def meant(message: Logged, chosen: CalloutReplay) -> bytes | None:
@@ -164,6 +161,8 @@ def meant(message: Logged, chosen: CalloutReplay) -> bytes | None:
     What cannot be read is meant unless an org is asked for: it is a dead letter again. Audits are
     not: they are of what was stored then.
     """
+    if message.run_id is not None:
+        return None
     if chosen.objects and not any(
         message.routing_key.startswith(f"{sobject.lower()}.") for sobject in chosen.objects
     ):
@@ -194,7 +193,7 @@ def _is_meant(item: envelope.Item, chosen: CalloutReplay) -> bool:
 def _up_to_the_end(
     messages: Sequence[Logged], chosen: CalloutReplay, run_id: int
 ) -> tuple[list[Logged], bool]:
-    """Return the messages before the run's mark, without others' marks, and whether that was all.
+    """Return the messages before the run's mark, and whether that was all.
 
     It is, too, once messages are far beyond `until_ms`.
     """
@@ -202,8 +201,7 @@ def _up_to_the_end(
     for message in messages:
         if message.run_id == run_id:
             return passed, True
-        if message.run_id is None:
-            passed.append(message)
+        passed.append(message)
     if chosen.until_ms is None or not passed:
         return passed, False
     received_at = received_at_of(passed[-1])
