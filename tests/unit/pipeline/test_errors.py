@@ -10,8 +10,10 @@ from pipeline.errors import (
     PermanentError,
     PoisonError,
     Reason,
+    RetryReason,
     TransientError,
     classify,
+    retry_reason,
 )
 
 # PostgreSQL documentation, appendix A: every class of SQLSTATE, but for 00 to 02, which are none
@@ -90,3 +92,22 @@ def test_each_error_has_one_consequence(error: Exception, kind: Kind) -> None:
 def test_a_permanent_error_says_why() -> None:
     error = PermanentError(Reason.OUT_OF_WINDOW, "captured in 1970")
     assert (error.reason, str(error)) == (Reason.OUT_OF_WINDOW, "captured in 1970")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (of_sqlstate("57P01"), RetryReason.DATABASE_AWAY),
+        (of_sqlstate("53300"), RetryReason.DATABASE_AWAY),
+        (ConnectionRefusedError(), RetryReason.DATABASE_AWAY),
+        (TimeoutError(), RetryReason.DATABASE_AWAY),
+        (of_sqlstate("40P01"), RetryReason.ROWS_LOCKED),
+        (of_sqlstate("55P03"), RetryReason.ROWS_LOCKED),
+        (of_sqlstate("23514"), RetryReason.DATABASE_REFUSES),
+        (TransientError("wait"), RetryReason.OTHER),
+        (None, RetryReason.OTHER),
+    ],
+    ids=repr,
+)
+def test_what_is_tried_again_says_why(error: Exception | None, reason: RetryReason) -> None:
+    assert retry_reason(error) is reason
