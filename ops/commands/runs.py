@@ -9,7 +9,7 @@ import msgspec
 
 from ops import bulk_runs
 from ops.actions import command_line_actor
-from ops.bulk_runs import OPEN
+from ops.bulk_runs import OPEN, RunState
 from ops.commands import limit as limits
 from ops.commands.run_progress import counts, drive_in_foreground, ending
 from ops.runtime import (
@@ -153,5 +153,8 @@ async def _cancel(runtime: Runtime, run_id: int) -> BulkRun:
 async def _resume(runtime: Runtime, run_id: int) -> BulkRun:
     settings = runtime.settings(BROKER_URL, DATABASE_URL)
     async with runtime.database() as connection:
-        resumed = await bulk_runs.resume(connection, run_id, actor=command_line_actor())
-    return await drive_in_foreground(settings, resumed)
+        found = await bulk_runs.show(connection, run_id)
+        # What says running may have lost its driver a moment ago: that is waited for.
+        if found.state is not RunState.RUNNING:
+            found = await bulk_runs.resume(connection, run_id, actor=command_line_actor())
+    return await drive_in_foreground(settings, found)

@@ -75,9 +75,6 @@ async def test_a_new_rule_enrols_by_300_old_changes_once_each_though_its_replay_
     await replay.kill()
     (run,) = (await penstock.run("runs", "list", "--json")).json()
     assert 0 < run["done_count"] < 300
-    # Whoever died is missed once its lease has lapsed.
-    lapsed = "SELECT count(*) FROM bulk_run WHERE leased_until < clock_timestamp()"
-    await penstock.until_counted(1, lapsed)
     resumed = (await penstock.run("runs", "resume", str(run["id"]), "--json")).json()
     assert (resumed["state"], resumed["done_count"]) == ("finished", 300)
 
