@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import aio_pika
+import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
@@ -91,10 +93,13 @@ async def test_logs_follow_a_change_through_every_process_and_show_no_value_and_
         PENSTOCK_RELAY__WEBHOOK_SECRET=TARGET_SECRET,
         PENSTOCK_RELAY__MIXMAX_TOKEN=CANARY,
     )
+    console = await penstock.start_console()
     capture_id = await send_all_kinds(penstock, org)
     await penstock.until_counted(3, DEAD)
     await penstock.until_counted(2, SETTLED)
-    for running in (ingest, worker, relay):
+    token = (await penstock.run("console", "token", "add", "ada", "--json")).json()["token"]
+    await look_around(penstock.console_url, token)
+    for running in (ingest, worker, relay, console):
         assert await running.terminate() == 0
 
     passwords = [
@@ -102,8 +107,10 @@ async def test_logs_follow_a_change_through_every_process_and_show_no_value_and_
         for server in ("BROKER", "DATABASE")
     ]
     hidden = [CANARY, org.secret, org.secret.removeprefix("whsec_"), TARGET_SECRET, *passwords]
+    for running in (ingest, worker, relay, console):
+        assert [text for text in (*hidden, token) if text in running.log] == [], running.name
+    assert "signed_in" in console.log
     for running in (ingest, worker, relay):
-        assert [text for text in hidden if text in running.log] == [], running.name
         assert capture_id in running.log, f"{running.name} does not tell of the capture"
     events = {running.name: told(running) for running in (ingest, worker, relay)}
     (accepted,) = [e for e in events["ingest"] if e.get("capture_id") == capture_id]
@@ -137,6 +144,22 @@ async def test_every_process_serves_what_it_counts(
         penstock, relay, 'penstock_target_answers_total{kind="webhook",status="2xx"}'
     )
     await until_scraped(penstock, relay, "penstock_outbox_open 0.0")
+
+
+async def look_around(url: str, token: str) -> None:
+    """Sign in to the console, and look where records and dead letters are."""
+    async with aiohttp.ClientSession(url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        async with session.get("/sign-in") as response:
+            found = re.search(r'name="form_token" value="([^"]+)"', await response.text())
+        form = {"token": token, "form_token": found and found[1]}
+        async with session.post("/sign-in", data=form) as response:
+            assert response.ok
+        shown = ""
+        for path in ("/flow", "/enrollments", "/dead", f"/dead?text={CANARY}", "/orgs", "/rules"):
+            async with session.get(path) as response:
+                assert response.ok, path
+                shown += await response.text()
+        assert CANARY in shown
 
 
 def told(running: Running) -> list[dict[str, Any]]:
