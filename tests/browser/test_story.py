@@ -79,6 +79,7 @@ async def test_a_bad_change_is_found_planned_replayed_and_its_enrolment_explaine
         await page.get_by_role("link", name=LATE_EMAIL).click()
         await expect(page.get_by_role("region", name="Why")).to_contain_text("LeadSource 'Import'")
         stages = page.get_by_role("region", name="When")
+        await expect(stages).to_contain_text("Published again by run 1 of ada")
         for stage in ("received by ingest", "rule fired", "enrolled", "settled by the relay"):
             await expect(stages).to_contain_text(stage)
 
