@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import click
+import msgspec
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
@@ -68,7 +69,8 @@ def flow(runtime: Runtime, *, watch: bool, within_s: float | None, json: bool) -
         return
     found, drains = run(_read(runtime, within_s))
     if json:
-        print_json(found if within_s is None else {"flow": found, "drain": drains})
+        drain = {} if within_s is None else {"drain": drains}
+        print_json(msgspec.structs.asdict(found) | drain)
         return
     _console().print(_shown(found, drains))
 

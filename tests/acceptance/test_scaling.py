@@ -52,10 +52,13 @@ async def test_workers_come_and_go_amid_load(penstock: PenstockProcesses, org: S
         await load.until_accepted(100)
     await load.assert_kept_once(penstock)
     assert load.answers.keys() == {202}
-    told = (await penstock.run("flow", "--json")).json()
+    told = (await penstock.run("flow", "--json", "--drain-within", "1m")).json()
     leads = next(one for one in told["objects"] if one["object"] == "Lead")
     assert leads["consumer_count"] == 1
     assert sum(minute["accepted_count"] for minute in leads["minutes"]) > 0
+    (drain,) = [one for one in told["drain"] if one["object"] == "Lead"]
+    assert drain["within_s"] == 60
+    assert drain["workers_needed"] is not None
     states = {one["pid"]: one["state"] for one in told["processes"]}
     assert states[first.pid] == "ended"
 
