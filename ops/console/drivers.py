@@ -13,6 +13,7 @@ from ops import bulk_runs
 from ops.errors import OpsError
 from ops.run_kinds import work_of
 from pipeline.database import DATABASE_ERRORS
+from pipeline.errors import TransientError
 
 if TYPE_CHECKING:
     from ops.bulk_runs import BulkRun
@@ -61,7 +62,7 @@ class Drivers:
             if ended.state is bulk_runs.RunState.RUNNING:
                 async with self._pool.acquire() as connection:
                     await bulk_runs.pause(connection, run.id, actor=_SELF)
-        except (OpsError, *DATABASE_ERRORS) as error:
+        except (OpsError, TransientError, *DATABASE_ERRORS) as error:
             # The run's page tells its state, and why it failed if it did.
             log.warning("run_left", run_id=run.id, error=repr(error))
         finally:

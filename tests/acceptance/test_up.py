@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
 import pytest
 
 from ops.stack.ports import free_port
@@ -79,6 +80,7 @@ def environment() -> dict[str, str]:
         # Others may run on this machine, too.
         "PENSTOCK_INGEST__PORT": str(free_port()),
         "PENSTOCK_INGEST__ADMIN_PORT": str(free_port()),
+        "PENSTOCK_CONSOLE__PORT": str(free_port()),
     }
 
 
@@ -137,6 +139,11 @@ async def test_it_stays_up_mends_itself_takes_a_pasted_callout_and_ends_with_ctr
         os.kill(worker, signal.SIGKILL)
         printed = await running.until_printed("started again after", after=len(printed))
         assert re.search(r"worker .*(SIGKILL|killed|signal 9).*; started again after", printed)
+
+        link = re.search(r"http://127\.0\.0\.1:\d+/sign-in#pcon_\w+_[\w-]+\n", printed)
+        assert link is not None
+        async with aiohttp.ClientSession() as browser, browser.get(link[0].strip()) as page:
+            assert page.status == 200
 
         pasted = printed[printed.index("body='") : printed.index("; echo\n")]
         shell = await asyncio.create_subprocess_exec(

@@ -278,3 +278,24 @@ def test_every_process_of_a_worker_has_a_port() -> None:
     ports = {"PENSTOCK_WORKER__ADMIN_PORT": "65535", "PENSTOCK_WORKER__PROCESS_COUNT": "2"}
     with pytest.raises(SettingsError, match=r"ADMIN_PORT: .* would be 65536"):
         load(ports)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("PENSTOCK_CONSOLE__PUBLIC_URL", "http://console.example.com"),
+        ("PENSTOCK_CONSOLE__PUBLIC_URL", "https://console.example.com/below"),
+        ("PENSTOCK_CONSOLE__SESSION_KEY", "k" * 31),
+    ],
+)
+def test_a_console_whose_sessions_could_be_taken_is_refused(variable: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{variable}: ") as refused:
+        load({variable: text})
+    assert "kkk" not in str(refused.value)
+
+
+def test_a_console_that_others_reach_is_told_of_its_https_address() -> None:
+    host = {"PENSTOCK_CONSOLE__HOST": "0.0.0.0"}  # noqa: S104  what is refused by itself
+    with pytest.raises(SettingsError, match="PENSTOCK_CONSOLE__PUBLIC_URL is not set"):
+        load(host)
+    load({**host, "PENSTOCK_CONSOLE__PUBLIC_URL": "https://console.example.com"})
