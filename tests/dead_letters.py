@@ -34,7 +34,7 @@ _ORIGINAL: Final = (
     '{"version":1,"org_id":"ORG","object":"Lead","operation":"update","capture_id":"{capture}",'
     '"transaction_id":"tx","sequence":0,"captured_at":AT,"actor_id":null,"changes":[{"old":'
     '{"Id":"{record}","Status":"Open"},"new":{"Id":"{record}","Status":"Working",'
-    '"Description":"FILLER"}}]}'
+    '"Email":"{record}@example.com","Description":"FILLER"}}]}'
 )
 
 

@@ -117,6 +117,9 @@ async def resume(connection: Connection, run_id: int, *, actor: str) -> BulkRun:
     if run.state is RunState.RUNNING:
         if run.driven_by is not None:
             raise OpsError(f"run {run_id} is under way already, driven by {run.driven_by}")
+        await actions.record(
+            connection, Action.RUN_RESUME, actor=actor, parameters={}, run_id=run_id
+        )
         return run
     return await _move(
         connection, run_id, RunState.RUNNING, {RunState.PAUSED, RunState.FAILED}, actor

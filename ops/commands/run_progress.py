@@ -22,12 +22,11 @@ from ops.errors import OpsError
 from ops.run_kinds import work_of
 from pipeline import logs
 from pipeline.database import open_pool
-from pipeline.lifecycle import wait_or_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from pipeline.database import Pool
+    from pipeline.database import Connection
     from pipeline.settings import Settings
 
     Tell = Callable[[BulkRun, str | None], None]
@@ -38,8 +37,6 @@ _POLL_S: Final = 0.5
 
 async def drive_in_foreground(settings: Settings, run: BulkRun) -> BulkRun:
     """Drive a run until it is over; the first Ctrl-C or SIGTERM pauses it, the second one kills.
-
-    One whose driver died is waited for until its lease has lapsed.
 
     Raises:
         OpsError: another process drives it, or it failed.
@@ -52,7 +49,6 @@ async def drive_in_foreground(settings: Settings, run: BulkRun) -> BulkRun:
     pools = open_pool(settings.database, f"penstock run {run.id}")
     with _stop_on_signals() as stop:
         async with pools as pool, work_of(run.kind, settings) as work:
-            await _wait_for_lease(pool, run.id, stop)
             with _progress(run) as tell:
                 driven = await bulk_runs.drive(pool, run.id, work, stop, driver=driver, tell=tell)
             if driven.state is RunState.RUNNING:
@@ -82,20 +78,21 @@ def ending(run: BulkRun) -> str:
             return told
 
 
-async def _wait_for_lease(pool: Pool, run_id: int, stop: asyncio.Event) -> None:
+async def wait_for_lease(connection: Connection, run_id: int) -> None:
+    """Return once nobody drives a run: one whose driver died just now keeps its lease a moment.
+
+    Raises:
+        OpsError: its driver lives.
+    """
     deadline = time.monotonic() + LEASE_S + _POLL_S
     is_told = False
-    while not stop.is_set():
-        async with pool.acquire() as connection:
-            run = await bulk_runs.show(connection, run_id)
-        if run.driven_by is None:
-            return
+    while (run := await bulk_runs.show(connection, run_id)).driven_by is not None:
         if time.monotonic() > deadline:
             raise OpsError(f"run {run_id} is under way already, driven by {run.driven_by}")
         if not is_told:
             click.echo(f"waiting: {run.driven_by} drove it a moment ago", err=True)
             is_told = True
-        await wait_or_stop(stop, _POLL_S)
+        await asyncio.sleep(_POLL_S)
 
 
 @contextlib.contextmanager
