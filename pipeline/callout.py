@@ -44,6 +44,8 @@ _SNAPSHOT_SIDES: Final = frozenset({(False, True), (True, False)})
 
 _NULL: Final = Raw(b"null")
 _TOO_DEEP: Final = "nested too deep"
+# A record stands in the document, its list and a change.
+_LEVELS_AROUND: Final = 3
 _FRAME_BYTES: Final = len(b'{"old":,"new":},')
 _PLACE: Final = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<place>\$.*)`)?$", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(?P<field>\w+)`")
@@ -125,14 +127,16 @@ def check(body: bytes) -> CheckedCallout:
     """Check a whole callout against the contract without decoding its records.
 
     Raises:
-        NotJsonError: not UTF-8, not JSON, or a record is nested more than 100 levels deep.
+        NotJsonError: not UTF-8, not JSON, or nested more than 100 levels deep.
         ContractError: JSON, but not this contract; names the place.
     """
     callout = _decode(body, _checker)
     # Few brackets are no depth. Of many records each has few: they are looked at one by one.
     is_shallow = len(callout.changes) == 1 and has_few_brackets(body)
     if not is_shallow and any(
-        is_too_deep(bytes(side)) for change in read(body).changes for side in change.sides
+        is_too_deep(bytes(side), around=_LEVELS_AROUND)
+        for change in read(body).changes
+        for side in change.sides
     ):
         raise NotJsonError(_TOO_DEEP)
     if callout.operation is Operation.SNAPSHOT and callout.read_at is None:

@@ -36,7 +36,6 @@ _UNSTORABLE: Final = re.compile("[\x00\x1a\ud800-\udfff]")
 _ESCAPED_END: Final = re.compile(rb'\\[\\"]')
 _STRING: Final = re.compile(rb'"[^"]*"')
 _NOT_SKELETON: Final = bytes(byte for byte in range(256) if byte not in b'"[]{}')
-_TOO_DEEP: Final = b"[" * (MAX_DEPTH + 1)
 _ONE_KIND_OF_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _UTF8_PIECE_BYTES: Final = 65_536
 _make_utf8_decoder: Final = codecs.getincrementaldecoder("utf-8")
@@ -173,19 +172,20 @@ def _mask_value(value: object) -> object:
     return value
 
 
-def has_few_brackets(text: bytes) -> bool:
-    """Tell whether JSON text has so few brackets that it cannot be too deep."""
-    return text.count(b"{") + text.count(b"[") <= MAX_DEPTH
+def has_few_brackets(text: bytes, most: int = MAX_DEPTH) -> bool:
+    """Tell whether JSON text has so few brackets that it cannot nest more than `most` levels."""
+    return text.count(b"{") + text.count(b"[") <= most
 
 
-def is_too_deep(text: bytes) -> bool:
+def is_too_deep(text: bytes, *, around: int = 0) -> bool:
     """Tell whether JSON text nests arrays and objects more than `MAX_DEPTH` levels deep.
 
-    Few brackets cannot. Runs in C: what is left of the text is its quotes and brackets, then its
-    brackets, and each round removes the innermost level. Text that is no JSON is left for the
-    decoder to refuse.
+    `around`: the levels that it stands in itself. Few brackets cannot. Runs in C: what is left of
+    the text is its quotes and brackets, then its brackets, and each round removes the innermost
+    level. Text that is no JSON is left for the decoder to refuse.
     """
-    if has_few_brackets(text):
+    most = MAX_DEPTH - around
+    if has_few_brackets(text, most):
         return False
     if b"\\" in text:
         text = _ESCAPED_END.sub(b"", text)
@@ -194,9 +194,9 @@ def is_too_deep(text: bytes) -> bool:
     if b'"' in brackets:
         # Some string has brackets in it: pair the quotes properly.
         brackets = _STRING.sub(b"", skeleton)
-    if _TOO_DEEP in brackets:
+    if b"[" * (most + 1) in brackets:
         return True
-    for _ in range(MAX_DEPTH):
+    for _ in range(most):
         size = len(brackets)
         brackets = brackets.replace(b"[]", b"")
         if len(brackets) == size:
