@@ -172,11 +172,6 @@ def _mask_value(value: object) -> object:
     return value
 
 
-def has_few_brackets(text: bytes, most: int = MAX_DEPTH) -> bool:
-    """Tell whether JSON text has so few brackets that it cannot nest more than `most` levels."""
-    return text.count(b"{") + text.count(b"[") <= most
-
-
 def is_too_deep(text: bytes, *, around: int = 0) -> bool:
     """Tell whether JSON text nests arrays and objects more than `MAX_DEPTH` levels deep.
 
@@ -185,7 +180,7 @@ def is_too_deep(text: bytes, *, around: int = 0) -> bool:
     level. Text that is no JSON is left for the decoder to refuse.
     """
     most = MAX_DEPTH - around
-    if has_few_brackets(text, most):
+    if text.count(b"{") + text.count(b"[") <= most:
         return False
     if b"\\" in text:
         text = _ESCAPED_END.sub(b"", text)

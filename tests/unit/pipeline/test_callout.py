@@ -211,6 +211,20 @@ def test_a_record_may_nest_up_to_the_bound() -> None:
         check(encoded(changes=[{"old": {"Id": LEAD}, "new": {"Id": LEAD, "Deep": [nested]}}]))
 
 
+@pytest.mark.parametrize("change_count", [1, 2, 150])
+@pytest.mark.parametrize("side", ["old", "new"])
+def test_depth_is_found_wherever_it_is(change_count: int, side: str) -> None:
+    nested: list[Any] = []
+    for _ in range(100):
+        nested = [nested]
+    operation = {"old": "delete", "new": "insert"}[side]
+    changes = [{side: {"Id": LEAD}}] * change_count
+    check(encoded(changes=changes, operation=operation))
+    for place in ({"deep": nested}, {"changes": [*changes[1:], {**changes[0], "deep": nested}]}):
+        with pytest.raises(NotJsonError, match="deep"):
+            check(encoded(**{"changes": changes, "operation": operation, **place}))
+
+
 def test_a_deep_record_is_found_among_many_and_before_another_mistake() -> None:
     change = {"old": {"Id": LEAD}, "new": {"Id": LEAD}}
     nested: list[Any] = []
