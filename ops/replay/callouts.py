@@ -21,6 +21,7 @@ from ops.replay.stream import PREFETCH_COUNT, Logged, LogReader, reading
 from pipeline import envelope
 from pipeline.broker import BY_HEADER, RUN_HEADER
 from pipeline.errors import BrokerUnavailable, PoisonError
+from pipeline.gzip_text import GzipError
 from pipeline.objects import SObject, long_id
 
 if TYPE_CHECKING:
@@ -96,11 +97,12 @@ class CalloutWork:
             raise
         if not messages:
             return Step(run.cursor)
+        # At once: a step that does not hold is begun again with a reader of its own.
+        next_offset = messages[-1].offset + 1
+        self._open = open_._replace(next_offset=next_offset)
         passed, is_last = _up_to_the_end(messages, chosen, run.id)
         bodies = [(message, body) for message in passed if (body := meant(message, chosen))]
         await self._publish(run, bodies)
-        next_offset = messages[-1].offset + 1
-        self._open = open_._replace(next_offset=next_offset)
         return Step(
             msgspec.to_builtins(_Cursor(next_offset)),
             done_count=len(bodies),
@@ -185,8 +187,8 @@ def _is_meant(item: envelope.Item, chosen: CalloutReplay) -> bool:
     if chosen.org_id is None:
         return True
     try:
-        return long_id(_org_of.decode(item.body).org_id) == chosen.org_id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return long_id(_org_of.decode(item.text()).org_id) == chosen.org_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, GzipError):
         return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 import aio_pika
@@ -16,14 +17,15 @@ from ops.errors import OpsError
 from ops.replay import callout_plan, callouts
 from ops.replay.callouts import OFFSET_HEADER, CalloutReplay
 from pipeline import envelope, topology
-from pipeline.broker import BY_HEADER, RUN_HEADER
+from pipeline.broker import BY_HEADER, RUN_HEADER, Publisher
+from pipeline.errors import BrokerUnavailable
 from pipeline.objects import SObject
 from pipeline.settings import Broker, Database, Secret, Settings
 from tests.changes import inserted, record_ids
 from tests.salesforce import now_ms
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
@@ -149,6 +151,34 @@ async def test_a_run_goes_on_where_it_stopped_and_ends_where_the_log_did_when_it
     came = await arrived(leads, 250)
     assert sorted(message.body for message in came) == sorted(bodies)
     assert await leads.get(fail=False) is None
+
+
+async def test_a_step_that_the_broker_did_not_take_is_done_again_from_its_first_message(
+    pool: Pool,
+    settings: Settings,
+    channel: AbstractChannel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leads = await channel.get_queue(topology.queue_name(SObject.LEAD))
+    bodies = [await publish(channel, item(f"msg_{number}")) for number in range(250)]
+    run = await begun(pool, settings, CalloutReplay(now_ms() - DAY_MS))
+    replay, calls = Publisher.replay, itertools.count(1)
+
+    async def refused_once(
+        publisher: Publisher, body: bytes, routing_key: str, headers: Mapping[str, str | int]
+    ) -> None:
+        # A step has at most 100: not in the first, which reads from a time.
+        if next(calls) == 150:
+            raise BrokerUnavailable("the queue is full")
+        await replay(publisher, body, routing_key, headers)
+
+    monkeypatch.setattr(Publisher, "replay", refused_once)
+    ended = await drive(pool, settings, run)
+    assert (ended.state, ended.done_count) == (RunState.FINISHED, 250)
+    came = {message.body for message in await arrived(leads, 250)}
+    while message := await leads.get(fail=False):
+        came.add(message.body)
+    assert came == set(bodies)
 
 
 async def test_nothing_of_that_time_is_said_so(pool: Pool, settings: Settings) -> None:

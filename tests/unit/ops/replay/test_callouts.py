@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import msgspec
 
 from ops.replay.callouts import CalloutReplay, meant
@@ -15,6 +17,13 @@ from tests.salesforce import ORG_ID, now_ms
 def item(name: str, org_id: str = ORG_ID) -> envelope.Item:
     body = msgspec.json.encode(inserted(lead(), org_id=org_id))
     return envelope.Item(name, now_ms(), masked=False, body=body)
+
+
+def compressed(name: str, org_id: str = ORG_ID) -> envelope.Item:
+    text = item(name, org_id).body
+    return envelope.Item(
+        name, now_ms(), masked=False, body=gzip.compress(text), inflated_bytes=len(text)
+    )
 
 
 def logged(*items: envelope.Item, routing_key: str = "lead.update") -> Logged:
@@ -33,3 +42,11 @@ def test_of_a_message_only_the_callouts_that_are_meant_are_sent_again() -> None:
     poison = Logged(0, "lead.update", b"\xc1", None)
     assert meant(poison, CalloutReplay(0)) == b"\xc1"
     assert meant(poison, of_org) is None
+
+
+def test_a_compressed_callout_is_found_by_its_org_too() -> None:
+    ours, other = compressed("a"), compressed("b", org_id=OTHER_ORG_ID)
+    of_org = CalloutReplay(0, org_id=ORG_ID)
+    assert meant(logged(ours, other), of_org) == envelope.encode([ours])
+    broken = envelope.Item("c", now_ms(), masked=False, body=b"no gzip", inflated_bytes=7)
+    assert meant(logged(broken), of_org) is None
