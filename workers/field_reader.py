@@ -58,11 +58,14 @@ class FieldReader:
             RecursionError: nested too deep.
         """
         try:
-            before = None if old is None else self._decoder.decode(old)
-            after = None if new is None else self._decoder.decode(new)
+            return self._read(old, new)
         except (msgspec.DecodeError, ArithmeticError):
             # Half of a surrogate pair, or a number beyond all bounds.
             return _whole(old), _whole(new)
+
+    def _read(self, old: bytes | None, new: bytes | None) -> tuple[Fields | None, Fields | None]:
+        before = None if old is None else self._decoder.decode(old)
+        after = None if new is None else self._decoder.decode(new)
         absent = [
             name
             for name in self._names

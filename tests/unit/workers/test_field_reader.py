@@ -91,6 +91,12 @@ def test_numbers_keep_every_digit(digits: str) -> None:
     assert found == Decimal(digits)
 
 
+@pytest.mark.parametrize("digits", ["1e9999999999999999999", "9" * 5_000])
+def test_a_number_beyond_all_bounds_is_read_in_another_spelling_too(digits: str) -> None:
+    text = b'{"annualrevenue": %s}' % digits.encode()
+    assert current(FieldReader(NAMES, NAMES), text) == decode_fields(text)
+
+
 def test_a_field_that_rules_spell_otherwise_is_learnt_and_told_from_others() -> None:
     reader = FieldReader(["status"], [])
     for text in (b'{"Status": "a"}', b'{"Status": "b"}', b'{"X": {"Status": 1}, "Status": "b"}'):
