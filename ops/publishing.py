@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pipeline.broker import Publisher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Iterable
 
     from pipeline.settings import Settings
 
@@ -33,3 +33,14 @@ async def publishing(settings: Settings) -> AsyncIterator[Publisher]:
     finally:
         stop.set()
         await connected
+
+
+async def all_confirmed(publishing: Iterable[Awaitable[None]]) -> None:
+    """Publish side by side; return once every message is confirmed.
+
+    Raises:
+        BrokerUnavailable: one was not; nothing of the others is under way any more.
+    """
+    for answer in await asyncio.gather(*publishing, return_exceptions=True):
+        if answer is not None:
+            raise answer

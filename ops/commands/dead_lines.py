@@ -27,13 +27,13 @@ def whole_lines(found: DeadLetterWhole) -> Iterator[str]:
         if value is not None:
             yield f"{field}: {printable(iso(value) if field in _UNIX_MS else str(value))}"
     if found.original is not None:
-        yield f"original: {bytes(found.original).decode()}"
+        yield f"original: {printable(bytes(found.original).decode())}"
     for one in found.callouts:
         yield f"callout {printable(one.callout_id)}, received {iso(one.received_at)}:"
         if one.problem is not None:
             yield f"  problem: {printable(one.problem)}"
-        text = bytes(one.body).decode() if one.body is not None else printable(one.text or "")
-        yield f"  {one.kind}: {text}"
+        text = bytes(one.body).decode() if one.body is not None else one.text or ""
+        yield f"  {one.kind}: {printable(text)}"
     if found.message_base64 is not None:
         yield f"message, base64: {found.message_base64}"
 

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_IDS: Final = 10_000
-# The last word may be a beginning.
+# The last word may be a beginning. What PostgreSQL takes for no word, such as ½, is in no error.
 _HAS_WORDS: Final = (
-    "to_tsvector('simple', error) @@ (websearch_to_tsquery('simple', {})::text || ':*')::tsquery"
+    "to_tsvector('simple', error)"
+    " @@ (nullif(websearch_to_tsquery('simple', {})::text, '') || ':*')::tsquery"
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -37,6 +38,15 @@ class Page(NamedTuple):
     def ids(self) -> list[int]:
         """The ids of the rows."""
         return [row["dead_letter_id"] for row in self.rows]
+
+    def within(self, max_bytes: int) -> Page:
+        """Return the page as far as its originals are no more bytes; one of them at least."""
+        sizes = accumulate(len(row["original"]) for row in self.rows)
+        fitting = sum(size <= max_bytes for size in sizes)
+        if fitting == len(self.rows):
+            return self
+        rows = self.rows[: max(1, fitting)]
+        return Page(rows, {"after_id": rows[-1]["dead_letter_id"]}, is_last=False)
 
 
 async def next_page(connection: Connection, run: BulkRun, limit: int, columns: str) -> Page:

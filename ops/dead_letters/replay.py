@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ops.bulk_runs import BulkRun, Step
 from ops.dead_letters.pages import next_page
-from ops.publishing import publishing
+from ops.publishing import all_confirmed, publishing
 from pipeline import envelope, json_text
 from pipeline.broker import BY_HEADER, RUN_HEADER
 from pipeline.envelope import Item
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 _STEP_COUNT: Final = 500
+# What is confirmed in time by a broker that is slow: a step that is not done is done again.
+_STEP_BYTES: Final = 4 * 1024**2
 _COLUMNS: Final = """dead_letter_id, reason, object, operation, callout_id, received_at, original,
     routing_key"""
 _MARK: Final = """
@@ -51,10 +53,12 @@ class _Replay:
         self._publisher = publisher
 
     async def step(self, connection: Connection, run: BulkRun, limit: int) -> Step:
-        page = await next_page(connection, run, limit, _COLUMNS)
+        page = (await next_page(connection, run, limit, _COLUMNS)).within(_STEP_BYTES)
         headers: dict[str, str | int] = {RUN_HEADER: run.id, BY_HEADER: run.created_by}
-        for message in messages(page.rows):
-            await self._publisher.replay(message.body, message.routing_key, headers)
+        await all_confirmed(
+            self._publisher.replay(message.body, message.routing_key, headers)
+            for message in messages(page.rows)
+        )
         await connection.execute(_MARK, page.ids, run.id)
         return Step(page.cursor, done_count=len(page.ids), is_last=page.is_last)
 

@@ -7,7 +7,6 @@ they have committed, so that the effects are had once.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from ops.bulk_runs import BulkRun, Step
-from ops.publishing import publishing
+from ops.publishing import all_confirmed, publishing
 from ops.replay.stream import PREFETCH_COUNT, Logged, LogReader, reading
 from pipeline import envelope
 from pipeline.broker import BY_HEADER, RUN_HEADER
@@ -132,18 +131,12 @@ class CalloutWork:
 
     async def _publish(self, run: BulkRun, bodies: Sequence[tuple[Logged, bytes]]) -> None:
         headers: dict[str, str | int] = {RUN_HEADER: run.id, BY_HEADER: run.created_by}
-        answers = await asyncio.gather(
-            *(
-                self._publisher.replay(
-                    body, message.routing_key, {**headers, OFFSET_HEADER: message.offset}
-                )
-                for message, body in bodies
-            ),
-            return_exceptions=True,
+        await all_confirmed(
+            self._publisher.replay(
+                body, message.routing_key, {**headers, OFFSET_HEADER: message.offset}
+            )
+            for message, body in bodies
         )
-        for answer in answers:
-            if answer is not None:
-                raise answer
 
 
 @contextlib.asynccontextmanager

@@ -44,6 +44,7 @@ FILTERS: Final = {
     "beginning of a word": DeadFilter(text="numeric field overf"),
     "frequent word": DeadFilter(text="number"),
     "no such word": DeadFilter(text="nowhere"),
+    "no word to PostgreSQL": DeadFilter(text="½"),
     "frequent word, one reason": DeadFilter(text="good", reason=Reason.INVALID_RECORD),
     "old": DeadFilter(older_than=0),
     "new": DeadFilter(newer_than=0),

@@ -14,6 +14,7 @@ from ops.bulk_runs import BulkRun, RunKind, RunState
 from ops.dead_letters import DeadFilter, DeadState, discard, replay
 from ops.errors import OpsError, WrongUsage
 from pipeline import envelope, topology
+from pipeline.broker import Publisher
 from pipeline.errors import Reason
 from pipeline.objects import SObject
 from pipeline.settings import Broker, Secret, Settings
@@ -23,6 +24,8 @@ from workers.dead_letters import DeadLetter, insert
 from workers.received import decode_item
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aio_pika.abc import AbstractIncomingMessage
 
     from pipeline.database import Pool
@@ -104,6 +107,25 @@ async def test_what_crashed_workers_goes_back_alone(pool: Pool, settings: Settin
     await replayed(pool, settings, DeadFilter(reason=Reason.CRASHED_WORKER))
     messages = await queued(settings, topology.queue_name(SObject.LEAD))
     assert [len(envelope.decode(message.body)) for message in messages] == [1] * 6
+
+
+async def test_a_step_waits_for_all_its_confirms_at_once(
+    pool: Pool, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One after another, those of a slow broker would outlast the step's transaction.
+    await fill(pool, 30, objects=("Lead",))
+    publish, all_of_them = Publisher.replay, asyncio.Barrier(6)
+
+    async def published(
+        publisher: Publisher, body: bytes, routing_key: str, headers: Mapping[str, str | int]
+    ) -> None:
+        async with asyncio.timeout(5):
+            await all_of_them.wait()
+        await publish(publisher, body, routing_key, headers)
+
+    monkeypatch.setattr(Publisher, "replay", published)
+    run = await replayed(pool, settings, DeadFilter(reason=Reason.CRASHED_WORKER))
+    assert (run.state, run.done_count) == (RunState.FINISHED, 6)
 
 
 async def test_a_change_comes_back_as_it_was_and_failing_again_opens_its_row(
