@@ -9,7 +9,7 @@ BENCH := $(VENV)/.bench
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package
+.PHONY: help run test simulate check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -23,6 +23,9 @@ test: $(INSTALLED) ## Run the whole suite; ARGS=… goes to pytest
 	@apex/tools/need.sh chromium chromium \
 		|| echo "The tests that look at the console are skipped: they need Chromium (above)."
 	@$(BIN)/pytest $(ARGS)
+
+simulate: $(INSTALLED) ## Simulate workers and relays under faults: SEEDS=10000, or one again: SEED=7
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
 
 check: $(INSTALLED) $(APEX_TOOLS) ## Lint, types, import arrows; the gate of the Salesforce package
 	@$(BIN)/ruff format --check .

@@ -156,6 +156,8 @@ class Consumer:
         self._consuming = True
         log.info("consuming", objects=[sobject.value for sobject in self._objects])
         ends = Ends(stop, asyncio.Event())
+        # What the last session left behind tells its own inbox of its end, not this one's.
+        self._busy = Busy()
         lanes = [asyncio.create_task(self._work(lane, inbox, ends)) for lane in self._lanes]
         work = asyncio.gather(*lanes)
         try:
@@ -180,7 +182,9 @@ class Consumer:
             log.warning("drain_cut_short", drain_s=self._settings.drain_s)
         finally:
             self._consuming = False
-            work.cancel()
+            # One by one: once a lane has failed, to cancel what gathers them stops no other.
+            for lane in lanes:
+                lane.cancel()
             # A frozen database does not let go of a query: its batch is left to the pool's end.
             await asyncio.wait(lanes, timeout=_CANCEL_TIMEOUT_S)
             self.in_hand.end()
@@ -188,14 +192,15 @@ class Consumer:
             await close(channel)
 
     async def _work(self, lane: _Lane, inbox: Inbox, ends: Ends) -> None:
+        busy = self._busy
         while not ends.near():
             async with self._gathering:
                 batch = await self._gather(inbox)
-                self._busy.begin(time.monotonic())
+                busy.begin(time.monotonic())
             try:
                 await self._work_on(lane, batch, ends)
             finally:
-                _share_out(self._busy.end(time.monotonic()), batch)
+                _share_out(busy.end(time.monotonic()), batch)
                 inbox.put_nowait(_Signal.BATCH_DONE)
 
     async def _work_on(self, lane: _Lane, batch: Sequence[Delivery], ends: Ends) -> None:

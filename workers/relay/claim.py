@@ -97,7 +97,7 @@ class Claim(msgspec.Struct, frozen=True):
     """One outbox row under a lease. `attempt` counts from 1.
 
     `was_unanswered`: an earlier attempt may have been acted on. `was_added`, of an exit: the target
-    took the add. `payload` is a call's.
+    may have the recipient, by this generation's add or an earlier one's. `payload` is a call's.
     """
 
     outbox_id: int

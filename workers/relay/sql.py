@@ -112,6 +112,8 @@ CLAIM: Final = f"""
 
 # Everything that says whether a claimed row is to be sent, and what: as it stands now, not as it
 # stood when the row was written. `$2` and `$3` are what of each row's recipient may be suppressed.
+# The target has whom any generation added that no exit ended since: one may follow another without
+# an exit, and need no telling.
 LOOK: Final = """
     WITH listed AS (
         SELECT DISTINCT ON (outbox_id) outbox_id, suppression.value, suppression.reason
@@ -132,7 +134,17 @@ LOOK: Final = """
            coalesce(sequence.allow_missing_variables, false) AS allow_missing_variables,
            coalesce(sequence.quiet_time_zone, org.time_zone, 'UTC') AS quiet_time_zone,
            coalesce(org.time_zone, 'UTC') AS time_zone,
-           coalesce(added.state = 'delivered' OR added.unanswered, false) AS was_added,
+           one.kind = 'exit' AND EXISTS (
+               SELECT FROM outbox AS added
+               WHERE added.enrollment_id = one.enrollment_id AND added.kind = 'add'
+                 AND added.generation <= one.generation AND added.target = one.target
+                 AND (added.state = 'delivered' OR added.unanswered)
+                 AND NOT EXISTS (
+                     SELECT FROM outbox AS ended
+                     WHERE ended.enrollment_id = one.enrollment_id AND ended.kind = 'exit'
+                       AND ended.generation >= added.generation
+                       AND ended.generation < one.generation
+                       AND ended.state = 'delivered')) AS was_added,
            listed.value AS listed_value, listed.reason AS listed_reason,
            CASE WHEN sequence.send_to_opted_out THEN NULL
                 WHEN refuses.opted_out THEN 'opted out'
@@ -142,8 +154,6 @@ LOOK: Final = """
     LEFT JOIN firing ON firing.firing_id = coalesce(one.firing_id, enrollment.firing_id)
     LEFT JOIN org ON org.org_id = one.org_id
     LEFT JOIN sequence ON sequence.org_id = one.org_id AND sequence.sequence = one.sequence
-    LEFT JOIN outbox AS added ON one.kind = 'exit' AND added.kind = 'add'
-        AND added.enrollment_id = one.enrollment_id AND added.generation = one.generation
     LEFT JOIN listed ON listed.outbox_id = one.outbox_id
     LEFT JOIN LATERAL (
         SELECT bool_or(opted_out) AS opted_out, bool_or(bounced) AS bounced FROM opt_out

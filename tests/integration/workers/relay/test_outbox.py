@@ -152,6 +152,29 @@ async def test_an_exit_is_told_if_nobody_knows_what_became_of_its_add(pool: Pool
     assert not exit_of_ana.is_superseded
 
 
+async def test_an_exit_ends_an_earlier_generation_that_the_target_still_has(pool: Pool) -> None:
+    await add(pool, "ana@x.org")
+    (first,) = await claim(pool)
+    await outbox.delivered(pool, first)
+    # A rule enrols again without an exit in between, and the record is gone before that is told.
+    (ana,) = await add(pool, "ana@x.org", generation=2)
+    await leave(pool, ana)
+    (second,) = await claim(pool)
+    assert second.is_superseded
+    await outbox.superseded(pool, second)
+    (exit_of_ana,) = await claim(pool)
+    assert not exit_of_ana.is_superseded
+    await outbox.delivered(pool, exit_of_ana)
+
+    # What that exit ended is not ended again.
+    await add(pool, "ana@x.org", generation=3)
+    await leave(pool, ana)
+    (third,) = await claim(pool)
+    await outbox.superseded(pool, third)
+    (last_exit,) = await claim(pool)
+    assert last_exit.is_superseded
+
+
 async def test_a_held_add_holds_its_own_exit_and_nothing_of_other_sequences(pool: Pool) -> None:
     (ana,) = await add(pool, "ana@x.org", state="held")
     await leave(pool, ana)
