@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline.tally import Waiting
 
@@ -13,21 +13,28 @@ if TYPE_CHECKING:
     from pipeline.objects import SObject
 
 
+# Between a settlement and the next hand-over nothing is in hand either, however much waits.
+_QUIET_MS: Final = 1000
+
+
 class InHand:
     """Counts deliveries from hand-over to settlement. Queues tell no age; deliveries do.
 
     Queues are first in, first out: whatever still waits came after the newest delivery that was
-    taken, and after the moment at which the broker had nothing more to hand over.
+    taken, and after a second in which the broker had nothing to hand over.
     """
 
     def __init__(self, objects: Sequence[SObject]) -> None:
         self._counts = dict.fromkeys(objects, 0)
         self._waits_since: dict[SObject, int] = {}
+        # Since when (Unix ms) there is none in hand, of those of which there is none.
+        self._empty_since = dict.fromkeys(objects, 0)
         self._consumes = False
 
     def begin(self) -> None:
         """Note that consuming begins."""
         self._consumes = True
+        self._empty_since = dict.fromkeys(self._counts, _now_ms())
 
     def end(self) -> None:
         """Note that all that is unsettled goes back."""
@@ -49,9 +56,9 @@ class InHand:
 
     def waiting(self) -> Mapping[SObject, Waiting]:
         """Return how things stand with each queue."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = _now_ms()
         for sobject, count in self._counts.items():
-            if self._consumes and count == 0:
+            if self._consumes and count == 0 and now_ms - self._empty_since[sobject] >= _QUIET_MS:
                 self._waits_since[sobject] = now_ms
         return {
             sobject: Waiting(count, self._waits_since.get(sobject))
@@ -61,6 +68,12 @@ class InHand:
     def _count(self, sobject: SObject | None, step: int) -> None:
         if sobject in self._counts:
             self._counts[sobject] = max(0, self._counts[sobject] + step)
+            if self._counts[sobject] == 0:
+                self._empty_since[sobject] = _now_ms()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class Busy:

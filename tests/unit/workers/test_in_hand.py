@@ -33,13 +33,30 @@ def test_what_waits_is_no_older_than_the_newest_that_was_taken(
     assert hand.waiting()[LEAD] == (1, NOW_MS - 900)
 
 
-def test_with_nothing_in_hand_nothing_that_waits_is_older_than_now(
+def test_between_a_settlement_and_the_next_hand_over_nothing_is_known_of_what_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at(monkeypatch, NOW_MS)
+    hand = InHand([LEAD])
+    hand.begin()
+    assert hand.waiting()[LEAD] == (0, None), "nothing can have been handed over yet"
+    hand.take(LEAD)
+    hand.read(LEAD, NOW_MS - 3_600_000)
+    at(monkeypatch, NOW_MS + 5000)
+    hand.settle(LEAD)
+    at(monkeypatch, NOW_MS + 5010)
+    assert hand.waiting()[LEAD] == (0, NOW_MS - 3_600_000)
+
+
+def test_with_nothing_in_hand_for_a_second_nothing_that_waits_is_older_than_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     at(monkeypatch, NOW_MS)
     hand = InHand([LEAD])
     assert hand.waiting()[LEAD] == (0, None), "it does not consume, and cannot know"
+    at(monkeypatch, NOW_MS - 1000)
     hand.begin()
+    at(monkeypatch, NOW_MS)
     assert hand.waiting()[LEAD] == (0, NOW_MS)
     hand.take(LEAD)
     at(monkeypatch, NOW_MS + 1000)
