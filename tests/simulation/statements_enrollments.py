@@ -247,9 +247,7 @@ async def _insert_outbox(own: Transaction, *columns: list[Any]) -> list[Row]:
                 "due_at": time.time(),
                 "settled_at": None,
                 "rule": row["rule"],
-                "idempotency_key": again
-                if kept["state"] == "delivered"
-                else kept["idempotency_key"],
+                "idempotency_key": again if _is_undone(own, kept) else kept["idempotency_key"],
             }
         else:
             continue
@@ -257,6 +255,15 @@ async def _insert_outbox(own: Transaction, *columns: list[Any]) -> list[Row]:
         told = {name: new[name] for name in ("outbox_id", "enrollment_id", "generation", "kind")}
         written.append(told | {"is_new": kept is None})
     return written
+
+
+def _is_undone(own: Transaction, kept: Row) -> bool:
+    if kept["state"] == "delivered":
+        return True
+    other = "exit" if kept["kind"] == "add" else "add"
+    undone = own.get("outbox", (kept["enrollment_id"], kept["generation"], other))
+    may_be = undone is not None and (undone["state"] == "delivered" or undone["unanswered"])
+    return bool(kept["unanswered"] and may_be)
 
 
 def _is_told_again(own: Transaction, kept: Row) -> bool:

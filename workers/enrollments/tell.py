@@ -17,8 +17,8 @@ EnrollmentKey: TypeAlias = tuple[str, str, str]
 
 # What is joined is looked up row by row: a table without statistics would be read whole.
 # Leave word once for each generation and kind; return what is new. What was superseded is told
-# after all, and what was delivered and then undone by the other kind is told again, under a key
-# that the target does not know yet. An exit goes where its add went.
+# after all, and what was delivered, or may have been, and then undone by the other kind is told
+# again, under a key that the target does not know yet. An exit goes where its add went.
 _INSERT_OUTBOX: Final = """
     INSERT INTO outbox (enrollment_id, generation, kind, org_id, sequence, recipient, rule,
                         idempotency_key, target)
@@ -42,8 +42,14 @@ _INSERT_OUTBOX: Final = """
             ELSE 'open'
         END,
         due_at = now(), settled_at = NULL, rule = excluded.rule,
-        idempotency_key = CASE outbox.state
-            WHEN 'delivered' THEN excluded.idempotency_key || '_' || outbox.attempts
+        idempotency_key = CASE
+            WHEN outbox.state = 'delivered' OR outbox.unanswered AND EXISTS (
+                SELECT FROM outbox AS other
+                WHERE (other.enrollment_id, other.generation)
+                    = (outbox.enrollment_id, outbox.generation)
+                  AND other.kind <> outbox.kind
+                  AND (other.state = 'delivered' OR other.unanswered))
+                THEN excluded.idempotency_key || '_' || outbox.attempts
             ELSE outbox.idempotency_key
         END
     WHERE outbox.state = 'superseded' OR outbox.state = 'delivered' AND EXISTS (

@@ -21,9 +21,11 @@ from tests.integration.workers.enrollments.acts import (
     rows,
     standings,
 )
+from workers.relay import outbox
 
 if TYPE_CHECKING:
     from pipeline.database import Pool
+    from workers.relay.claim import Claim
 
 GONE = "exited: its last record was deleted"
 OUTBOX = "SELECT kind, generation, state, rule, target FROM outbox ORDER BY outbox_id"
@@ -173,6 +175,30 @@ async def test_an_exit_taken_back_after_it_was_told_is_followed_by_a_new_add(poo
     await process(pool, deleted(4, record_id=LEADS[1]))
     assert await deliver(pool) == [("exit", 1)]
     assert (await standings(pool))[0][1] == "exited"
+
+
+async def claimed(pool: Pool) -> Claim:
+    (claim,) = await outbox.claim(pool, limit=1, lease_s=60)
+    return claim
+
+
+async def test_what_the_target_may_have_taken_before_its_exit_is_told_again_under_a_new_key(
+    pool: Pool,
+) -> None:
+    await process(pool, change(1, add()))
+    # The target took it, but its answer was lost.
+    lost = await claimed(pool)
+    await outbox.settle(pool, [outbox.retry(lost, "no answer", pause_s=0, is_known=False)])
+    await process(pool, deleted(3))
+    await outbox.superseded(pool, await claimed(pool))
+    exit_of_ana = await claimed(pool)
+    assert (exit_of_ana.kind.value, exit_of_ana.is_superseded) == ("exit", False)
+    await outbox.delivered(pool, exit_of_ana)
+    await process(pool, change(2, add(), record_id=LEADS[1]))
+
+    again = await claimed(pool)
+    assert (again.kind.value, again.generation) == ("add", 1)
+    assert again.idempotency_key != lost.idempotency_key
 
 
 async def test_an_exit_that_adds_already_followed_is_not_told_late(pool: Pool) -> None:
