@@ -83,8 +83,11 @@ async def known_host(request: web.Request, handler: Handler) -> web.StreamRespon
     Source: "DNS rebinding"; a page of such a name would be of the console's origin.
     """
     public = urlsplit(context_of(request).settings.console.public_url)
-    asked = urlsplit(f"//{request.host}")
-    if asked.hostname not in LOOPBACK and request.host != public.netloc:
+    try:
+        name = urlsplit(f"//{request.host}").hostname
+    except ValueError:
+        name = None
+    if name not in LOOPBACK and request.host != public.netloc:
         raise web.HTTPMisdirectedRequest(
             text="The console does not answer by this name. PENSTOCK_CONSOLE__PUBLIC_URL says by"
             " which it does, besides this machine's own."
@@ -122,8 +125,10 @@ async def own_forms(request: web.Request, handler: Handler) -> web.StreamRespons
     if request.method in _LOOKS:
         return await handler(request)
     session = session_of(request)
-    form = await request.post()
-    token = form.get(FORM_TOKEN)
+    try:
+        token = (await request.post()).get(FORM_TOKEN)
+    except (UnicodeDecodeError, LookupError):
+        raise web.HTTPBadRequest(text="The form is not text. Nothing was changed.") from None
     origin = request.headers.get(hdrs.ORIGIN)
     if (
         session is None
@@ -135,7 +140,9 @@ async def own_forms(request: web.Request, handler: Handler) -> web.StreamRespons
             text="This form is not from this session of the console: load the page again."
             " Nothing was changed."
         )
-    if request.path not in {SIGN_IN, SIGN_OUT} and request[OWNER].role is not Role.OPERATE:
+    owner = request.get(OWNER)
+    may_operate = owner is not None and owner.role is Role.OPERATE
+    if request.path not in {SIGN_IN, SIGN_OUT} and not may_operate:
         raise web.HTTPForbidden(
             text="Your token may look at everything and change nothing. Nothing was changed."
         )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.database import Connection
     from tests.console import Client
 
+FORM = "application/x-www-form-urlencoded"
 PAUSE = f"/orgs/{ORG_ID}/pause"
 PUBLIC = "console.example.com"
 LOOKS = (
@@ -195,3 +196,17 @@ async def test_what_is_not_there_is_said_in_words(client: Client, connection: Co
         async with client.get(path) as response:
             assert response.status == status, path
             assert words in await response.text(), path
+
+
+async def test_what_no_browser_sends_is_refused_and_fails_nothing(
+    client: Client, connection: Connection
+) -> None:
+    del connection
+    async with client.get("/sign-in", headers={"Host": "[::1"}) as response:
+        assert response.status == HTTPStatus.MISDIRECTED_REQUEST
+    visitors = {"form_token": await form_token(client, "/sign-in")}
+    async with client.post("/static/console.css", data=visitors) as response:
+        assert response.status == HTTPStatus.FORBIDDEN
+    for type_, body in ((FORM, b"form_token=\xff"), (f"{FORM}; charset=none", b"form_token=a")):
+        async with client.post("/sign-in", data=body, headers={"Content-Type": type_}) as response:
+            assert response.status == HTTPStatus.BAD_REQUEST
