@@ -126,8 +126,8 @@ class ConnectionHandler:
                 row = await connection.fetchrow(
                     _ANSWER_HANDSHAKE,
                     org.org_id,
-                    org.connect_code,
-                    new_secret(),
+                    org.stored_code,
+                    self._registry.ring.seal(org.org_id, new_secret()),
                     wish.instance_url,
                     wish.is_sandbox,
                     wish.package_version,
@@ -143,9 +143,14 @@ class ConnectionHandler:
             log.warning("handshake_held", org_id=org.org_id, error=repr(error))
             raise unavailable("the database is away") from error
         if row is None:
+            known = self._registry.get(org.org_id)
+            if known is not None and known.connect_code == org.connect_code:
+                raise unavailable("the connect code was being encrypted anew: try once more")
             raise forbidden("this connect code was used up or replaced in the meantime")
         log.info("org_connected", org_id=org.org_id, package_version=wish.package_version)
-        return HandshakeAnswer(row["next_secret"], row["conditions_version"])
+        return HandshakeAnswer(
+            self._registry.ring.open(org.org_id, row["next_secret"]), row["conditions_version"]
+        )
 
     async def get_conditions(self, request: web.Request) -> web.Response:
         """Answer with the fields that are worth a callout.
@@ -172,8 +177,8 @@ class SecretRotation:
     def next_secret_used(self, org: Org) -> None:
         """Retire the old secret here at once, and in the database without making anyone wait.
 
-        If the database is away, the registry's next reading brings the next secret back, and its
-        next use comes here again.
+        If the database is away, or the secret is being encrypted anew, the registry's next reading
+        brings the next secret back, and its next use comes here again.
         """
         self._registry.promote(org)
         if org.org_id not in self._writing:
@@ -188,7 +193,7 @@ class SecretRotation:
 
     async def _write(self, org: Org) -> None:
         try:
-            await self._pool.execute(_RETIRE_OLD, org.org_id, org.next_secret)
+            await self._pool.execute(_RETIRE_OLD, org.org_id, org.stored_next)
         except DATABASE_ERRORS as error:
             log.warning("secret_rotation_held", org_id=org.org_id, error=repr(error))
         else:

@@ -38,10 +38,12 @@ class Door:
         """Return the org in the address.
 
         Raises:
-            Problem: 403 if it does not exist, 503 if that cannot be told now.
+            Problem: 403 if it does not exist, 503 if that cannot be told now, nor its secrets read.
         """
         org_id = request.match_info["org_id"]
         org = self._registry.get(long_id(org_id)) if is_salesforce_id(org_id) else None
+        if org is not None and org.unreadable is not None:
+            raise unavailable("the secrets of this org cannot be read here: a key is missing")
         if org is not None:
             return org
         if self._registry.stale:

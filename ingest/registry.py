@@ -11,9 +11,11 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import structlog
 
 from pipeline import metrics
 from pipeline.database import Following
+from pipeline.key_ring import CannotOpen, KeyRing
 from pipeline.signing import key_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from pipeline.database.following import Read
     from pipeline.settings import Secret
 
+log = structlog.get_logger()
+
 _NAME: Final = "penstock ingest registry"
 _READ_ORGS: Final = """
     SELECT org_id, sync_user_id, secret, next_secret, connect_code,
@@ -33,8 +37,15 @@ _READ_ORGS: Final = """
     FROM org"""
 
 
+_SECRETS: Final = ("secret", "next_secret", "connect_code")
+
+
 class Org(msgspec.Struct, frozen=True):
-    """What ingest needs to know of an org. `keys` are the HMAC keys of its live secrets."""
+    """What ingest needs to know of an org. `keys` are the HMAC keys of its live secrets.
+
+    `stored_code` and `stored_next` are its code and next secret as its row has them, encrypted.
+    `unreadable` says why its secrets cannot be read, if they cannot.
+    """
 
     org_id: str
     sync_user_id: str
@@ -46,6 +57,9 @@ class Org(msgspec.Struct, frozen=True):
     conditions: msgspec.Raw
     conditions_version: int
     keys: tuple[bytes, ...]
+    stored_code: str | None = None
+    stored_next: str | None = None
+    unreadable: str | None = None
 
     def __repr__(self) -> str:
         """Show no secret."""
@@ -60,7 +74,13 @@ class Org(msgspec.Struct, frozen=True):
 class Registry:
     """All orgs, as fresh as the database allows; `also` is followed on the same connection."""
 
-    def __init__(self, database_url: Secret, also: Mapping[str, Read] | None = None) -> None:
+    def __init__(
+        self,
+        database_url: Secret,
+        also: Mapping[str, Read] | None = None,
+        ring: KeyRing | None = None,
+    ) -> None:
+        self.ring = ring or KeyRing()
         self._following = Following(
             database_url, _NAME, {"penstock_org": self.read, **(also or {})}
         )
@@ -106,7 +126,7 @@ class Registry:
         # One at a time: an older reading must not come in after a newer one.
         async with self._reading:
             rows = await connection.fetch(_READ_ORGS)
-            self._orgs = {row["org_id"]: _org(row) for row in rows}
+            self._orgs = {row["org_id"]: _org(row, self.ring) for row in rows}
             self._read_at = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -118,17 +138,30 @@ class Registry:
         return float("inf") if self._read_at is None else time.monotonic() - self._read_at
 
 
-def _org(row: asyncpg.Record) -> Org:
-    live = (row["secret"], row["next_secret"])
+def _org(row: asyncpg.Record, ring: KeyRing) -> Org:
+    opened: dict[str, str | None] = dict.fromkeys(_SECRETS)
+    unreadable = None
+    try:
+        for name in _SECRETS:
+            if row[name] is not None:
+                opened[name] = ring.open(row["org_id"], row[name])
+    except CannotOpen as error:
+        # The other orgs are served; this one is told to come again.
+        log.error("org_secrets_unreadable", org_id=row["org_id"], why=str(error))  # noqa: TRY400  no traceback helps
+        opened, unreadable = dict.fromkeys(_SECRETS), str(error)
+    live = (opened["secret"], opened["next_secret"])
     return Org(
         org_id=row["org_id"],
         sync_user_id=row["sync_user_id"],
-        secret=row["secret"],
-        next_secret=row["next_secret"],
-        connect_code=row["connect_code"],
+        secret=opened["secret"],
+        next_secret=opened["next_secret"],
+        connect_code=opened["connect_code"],
         connect_code_expires_s=row["connect_code_expires_s"],
         paused=row["paused"],
         conditions=msgspec.Raw(row["conditions"].encode()),
         conditions_version=row["conditions_version"],
         keys=tuple(key_of(secret) for secret in live if secret is not None),
+        stored_code=row["connect_code"],
+        stored_next=row["next_secret"],
+        unreadable=unreadable,
     )

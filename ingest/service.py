@@ -50,7 +50,9 @@ async def run(settings: Settings) -> None:
     """Serve until a signal, then stop accepting, finish what is in flight, and return."""
     edge = settings.ingest
     requests = Requests()
-    registry = Registry(settings.database.url, {"penstock_request": requests.read})
+    registry = Registry(
+        settings.database.url, {"penstock_request": requests.read}, settings.secrets.ring()
+    )
     publisher = Publisher(
         settings.broker.url, f"penstock ingest {os.getpid()}", edge.publish_timeout_s
     )

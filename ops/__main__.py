@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "relay": "ops.commands.relay:relay",
     "migrate": "ops.commands.migrate:migrate",
     "org": "ops.commands.org:org",
+    "secrets": "ops.commands.secrets:secrets",
     "rules": "ops.commands.rules:rules",
     "record": "ops.commands.record:record",
     "enrollments": "ops.commands.enrollments:enrollments",

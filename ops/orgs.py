@@ -10,6 +10,7 @@ import msgspec
 
 from ops.errors import OpsError, WrongUsage
 from ops.times import with_iso_times
+from pipeline.key_ring import KeyRing
 from pipeline.objects import is_salesforce_id, long_id
 from pipeline.signing import new_secret
 from rules.mistakes import near_name
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from pipeline.database import Connection
 
+PLAIN: Final = KeyRing()
 CODE_VALID_HOURS: Final = 24
 # Stands where ingest's address belongs, until an operator says it.
 NO_PUBLIC_URL: Final = "https://YOUR-INGEST"
@@ -138,7 +140,11 @@ class OrgState(msgspec.Struct, frozen=True):
 
 
 async def add(
-    connection: Connection, org_id: str, sync_user_id: str, time_zone: str = "UTC"
+    connection: Connection,
+    org_id: str,
+    sync_user_id: str,
+    time_zone: str = "UTC",
+    ring: KeyRing = PLAIN,
 ) -> ConnectCode:
     """Register an org and the user whose handshake connects it.
 
@@ -152,7 +158,12 @@ async def add(
     time_zone = _checked_zone(time_zone)
     try:
         await connection.execute(
-            _ADD, org_id, sync_user_id, code.connect_code, CODE_VALID_HOURS, time_zone
+            _ADD,
+            org_id,
+            sync_user_id,
+            ring.seal(org_id, code.connect_code),
+            CODE_VALID_HOURS,
+            time_zone,
         )
     except asyncpg.UniqueViolationError:
         raise OpsError(
@@ -161,14 +172,15 @@ async def add(
     return code
 
 
-async def rotate(connection: Connection, org_id: str) -> ConnectCode:
+async def rotate(connection: Connection, org_id: str, ring: KeyRing = PLAIN) -> ConnectCode:
     """Open a new connect code; the secret in use stays good until the next one is first used.
 
     Raises:
         OpsError: the org is not registered.
     """
     code = ConnectCode(long_id(org_id), new_secret())
-    found = await connection.fetchval(_ROTATE, code.org_id, code.connect_code, CODE_VALID_HOURS)
+    stored = ring.seal(code.org_id, code.connect_code)
+    found = await connection.fetchval(_ROTATE, code.org_id, stored, CODE_VALID_HOURS)
     _require(found, org_id)
     return code
 

@@ -15,8 +15,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, field
 
+from pipeline.key_ring import parse_keys
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from pipeline.key_ring import KeyRing
 
 PREFIX: Final = "PENSTOCK_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -208,6 +212,26 @@ class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_port: Annotated[Port, Meta(description="port of health and metrics; 0 takes any")] = 0
 
 
+class Secrets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Secrets at rest."""
+
+    keys: Annotated[
+        Secret,
+        Meta(
+            description="keys that encrypt orgs' secrets in the database, newest first, comma"
+            " between (`penstock secrets new-key` prints one); unset: they are stored plain"
+        ),
+    ] = Secret("")
+
+    def ring(self) -> KeyRing:
+        """Return the keys, read.
+
+        Raises:
+            ValueError: one is no key; says which and why.
+        """
+        return parse_keys(self.keys.value)
+
+
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Logs."""
 
@@ -228,6 +252,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     worker: Worker = field(default_factory=Worker)
     relay: Relay = field(default_factory=Relay)
     console: Console = field(default_factory=Console)
+    secrets: Secrets = field(default_factory=Secrets)
     log: Log = field(default_factory=Log)
 
 
@@ -283,6 +308,10 @@ def load(environ: Mapping[str, str]) -> Settings:
     _check_url("broker", settings.broker.url, ("amqp://", "amqps://"))
     _check_url("broker", settings.broker.management_url, ("http://", "https://"), "management_url")
     _check_url("database", settings.database.url, ("postgresql://", "postgres://"))
+    try:
+        settings.secrets.ring()
+    except ValueError as error:
+        raise SettingsError(f"{_variable('secrets', 'keys')}: {error}") from None
     _check_together(settings)
     return settings
 

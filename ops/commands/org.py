@@ -189,7 +189,9 @@ def _print_code(runtime: Runtime, code: ConnectCode, told: str, *, json: bool) -
 
 async def _add(runtime: Runtime, org_id: str, sync_user: str, time_zone: str) -> ConnectCode:
     async with runtime.database() as connection:
-        return await orgs.add(connection, org_id, sync_user, time_zone)
+        return await orgs.add(
+            connection, org_id, sync_user, time_zone, runtime.settings().secrets.ring()
+        )
 
 
 async def _list(runtime: Runtime) -> list[OrgState]:
@@ -205,7 +207,7 @@ async def _show(runtime: Runtime, org_id: str | None) -> OrgState:
 
 async def _rotate(runtime: Runtime, org_id: str) -> ConnectCode:
     async with runtime.database() as connection:
-        return await orgs.rotate(connection, org_id)
+        return await orgs.rotate(connection, org_id, runtime.settings().secrets.ring())
 
 
 async def _set_paused(runtime: Runtime, org_id: str, *, paused: bool) -> None:

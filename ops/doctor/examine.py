@@ -41,6 +41,7 @@ CHECKS: Final[dict[str, Check]] = {
     "workers": path.workers,
     "callouts": path.edge,
     "orgs": orgs.orgs,
+    "secrets": orgs.secrets,
     "dead letters": path.dead_letters,
     "outbox": path.outbox,
     "relay": path.relay,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ops import orgs as registry
 from ops.doctor.finding import Verdict, fine, wrong
+from ops.org_secrets import at_rest
 from ops.times import age_s, ago, span
 
 if TYPE_CHECKING:
@@ -34,6 +35,25 @@ async def orgs(subject: Subject) -> list[Verdict]:
         more = wrong(f"and {len(found) - _MAX_TOLD} more of other orgs", "penstock org list")
         return [*found[:_MAX_TOLD], more]
     return found
+
+
+async def secrets(subject: Subject) -> Verdict:
+    """See that orgs' secrets are encrypted in the database, and that the keys here open them."""
+    ring = subject.settings.secrets.ring()
+    told = await at_rest(subject.database, ring)
+    if told.unreadable:
+        return wrong(
+            f"those of {len(told.unreadable)} orgs cannot be read, org {told.unreadable[0]} first",
+            "put the key that encrypted them back into PENSTOCK_SECRETS__KEYS",
+        )
+    if not ring:
+        return fine("orgs' secrets are stored plain: PENSTOCK_SECRETS__KEYS would encrypt them")
+    if told.stale_count:
+        return wrong(
+            f"those of {told.stale_count} orgs are not encrypted under the newest key",
+            "penstock secrets rotate",
+        )
+    return fine("orgs' secrets are encrypted under the newest key")
 
 
 def _of(org: OrgState) -> Iterator[Verdict]:

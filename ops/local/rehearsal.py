@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ops.rule_plan import PlannedRule
     from ops.sample.capture import Capture
     from pipeline.database import Connection
+    from pipeline.key_ring import KeyRing
 
 # The story is over within an eye's blink, so that its changes are as fresh as real ones.
 _STEP_MS: Final = 10
@@ -65,8 +66,14 @@ class Rehearsal:
     """Plays the sample org's story against a running Penstock."""
 
     def __init__(
-        self, base_url: str, connection: Connection, session: aiohttp.ClientSession, seed: int
+        self,
+        base_url: str,
+        connection: Connection,
+        session: aiohttp.ClientSession,
+        seed: int,
+        ring: KeyRing = orgs.PLAIN,
     ) -> None:
+        self._ring = ring
         self.org = SampleOrg(seed)
         self._connection = connection
         self._caller = Caller(base_url, self.org.org_id, None, session)
@@ -83,9 +90,9 @@ class Rehearsal:
         sync_user_id = str(self.org.sync_user["Id"])
         known = {state.org_id for state in await orgs.listing(self._connection)}
         code = await (
-            orgs.rotate(self._connection, self.org.org_id)
+            orgs.rotate(self._connection, self.org.org_id, self._ring)
             if self.org.org_id in known
-            else orgs.add(self._connection, self.org.org_id, sync_user_id)
+            else orgs.add(self._connection, self.org.org_id, sync_user_id, ring=self._ring)
         )
         answer = await self._until_known(code.connect_code, sync_user_id)
         _require(answer, HTTPStatus.OK, "the handshake")

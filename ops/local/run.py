@@ -94,6 +94,7 @@ async def _run(runtime: Runtime, report: Report, *, once: bool, seed: int | None
             connection,
             session,
             int(time.time()) if seed is None else seed,
+            settings.secrets.ring(),
         )
         shown_id = await _play(rehearsal, report)
         if not once:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import pytest
 
+from pipeline.key_ring import new_key
 from pipeline.signing import new_secret
 from tests.salesforce import (
     LEAD_ID,
@@ -260,3 +261,28 @@ async def test_the_first_handshake_begins_a_load_of_what_rules_read_and_no_other
     assert gone.returncode == 0, gone.stderr
     stranger.secret = await stranger.shake_hands(await rotate(penstock))
     assert {state for _, _, state in await loads_of(penstock)} == {"withdrawn"}
+
+
+async def test_an_org_connects_and_sends_under_encrypted_secrets_while_the_key_is_changed(
+    penstock: PenstockProcesses,
+) -> None:
+    old, new = new_key(), new_key()
+    penstock.environment["PENSTOCK_SECRETS__KEYS"] = old
+    # One that knows both keys, as after the restart that comes before a change of key.
+    await penstock.start_ingest(PENSTOCK_SECRETS__KEYS=f"{new},{old}")
+    code = await register(penstock)
+    org = Salesforce(penstock, "")
+    org.secret = await org.shake_hands(code)
+    await until_answered(202, org, org.secret)
+    rows = str(await penstock.fetch("SELECT org::text FROM org"))
+    assert code not in rows
+    assert org.secret not in rows
+
+    penstock.environment["PENSTOCK_SECRETS__KEYS"] = f"{new},{old}"
+    assert (await penstock.run("secrets", "rotate")).returncode == 0
+    assert await status_of(org, org.secret) == 202
+    await penstock.start_ingest(PENSTOCK_SECRETS__KEYS=new)
+    assert await status_of(org, org.secret) == 202
+    # Without the key it can take nothing, and loses nothing: the org is told to come again.
+    await penstock.start_ingest(PENSTOCK_SECRETS__KEYS=old)
+    assert await status_of(org, org.secret) == 503

@@ -36,7 +36,8 @@ def org(**changed: Any) -> Org:  # noqa: ANN401  whatever the column holds
         **changed,
     }
     live = [key_of(row[name]) for name in ("secret", "next_secret") if row[name]]
-    return Org(**row, keys=tuple(live))
+    stored = {"stored_code": row["connect_code"], "stored_next": row["next_secret"]}
+    return Org(**row, keys=tuple(live), **stored)
 
 
 class Orgs(Registry):
