@@ -182,6 +182,24 @@ async def _settle_enrollments(own: Transaction, *columns: list[Any]) -> list[Row
     return []
 
 
+async def _tell_again(own: Transaction, ids: list[int], generations: list[int]) -> list[Row]:
+    keys = {row["enrollment_id"]: key for key, row in own.scan("enrollment")}
+    for enrollment_id, generation in zip(ids, generations, strict=True):
+        place = (enrollment_id, generation, "add")
+        await own.lock("outbox", place)
+        row = own.get("outbox", place)
+        if row is None or row["state"] != "delivered":
+            continue
+        key = f"{row['idempotency_key']}_{row['attempts']}"
+        again = {"state": "open", "due_at": time.time(), "settled_at": None}
+        own.put("outbox", place, row | again | {"idempotency_key": key})
+        await own.lock("enrollment", keys[enrollment_id])
+        stands = own.get("enrollment", keys[enrollment_id])
+        if stands is not None and stands["state"] == "active":
+            own.put("enrollment", keys[enrollment_id], stands | {"state": "pending"})
+    return []
+
+
 async def _wake(own: Transaction, targets: list[str], recipients: list[str]) -> list[Row]:
     done = set(zip(targets, recipients, strict=True))
     for key, row in own.scan("outbox"):
@@ -202,5 +220,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     sql.LOCK_ENROLLMENTS: _lock_enrollments,
     sql.SETTLE: _settle,
     sql.SETTLE_ENROLLMENTS: _settle_enrollments,
+    sql.TELL_AGAIN: _tell_again,
     sql.WAKE: _wake,
 }

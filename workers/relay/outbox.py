@@ -18,13 +18,15 @@ from workers.relay.claim import Claim, Delayed, RowKind, Send
 from workers.relay.second_look import full_day, needs_no_telling, read_claim
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
 
     from asyncpg import Record
 
     from pipeline.database import Connection, Pool
 
+    # (state, generation, exited generation).
+    Standing = tuple[str, int, int]
     # (org, sequence, day in the org's time zone).
     SequenceDay = tuple[str, str, date]
 
@@ -177,7 +179,8 @@ async def _with_places(
 
 
 async def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    outcomes = await _as_they_stand(connection, outcomes)
+    standing = await _lock_enrollments(connection, outcomes)
+    outcomes = [_as_it_stands(one, standing) for one in outcomes]
     settled = await connection.fetch(
         sql.SETTLE,
         [one.claim.outbox_id for one in outcomes],
@@ -199,6 +202,8 @@ async def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     ]
     if changed:
         await connection.execute(sql.SETTLE_ENROLLMENTS, *map(list, zip(*changed, strict=True)))
+    if undone := [key for one in done if (key := _taken_back(one, standing)) is not None]:
+        await connection.execute(sql.TELL_AGAIN, *map(list, zip(*undone, strict=True)))
     if closed := [one.claim for one in done if one.state != "open"]:
         await connection.execute(
             sql.WAKE,
@@ -212,25 +217,40 @@ async def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> None:
         await connection.execute(sql.GIVE_BACK, *_columns(unused))
 
 
-async def _as_they_stand(connection: Connection, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Lock the enrolments of rows that are to be closed; keep open what needs telling again."""
+async def _lock_enrollments(
+    connection: Connection, outcomes: Sequence[Outcome]
+) -> dict[int, Standing]:
+    """Lock the enrolments of rows that are to be closed; return how they stand, by their ids."""
     ids = [
         one.claim.enrollment.enrollment_id
         for one in outcomes
         if one.state != "open" and one.claim.enrollment is not None
     ]
-    if not ids:
-        return list(outcomes)
-    found = await connection.fetch(sql.LOCK_ENROLLMENTS, ids)
-    standing = {row["enrollment_id"]: tuple(row)[1:] for row in found}
-    return [
-        untried(one.claim)
-        if one.state == "superseded"
-        and one.claim.enrollment is not None
-        and not needs_no_telling(one.claim, *standing[one.claim.enrollment.enrollment_id])
-        else one
-        for one in outcomes
-    ]
+    found = await connection.fetch(sql.LOCK_ENROLLMENTS, ids) if ids else []
+    return {row["enrollment_id"]: tuple(row)[1:] for row in found}
+
+
+def _as_it_stands(one: Outcome, standing: Mapping[int, Standing]) -> Outcome:
+    """Keep open what was superseded and needs telling again by now."""
+    stands = one.claim.enrollment
+    if one.state != "superseded" or stands is None:
+        return one
+    needs_none = needs_no_telling(one.claim, *standing[stands.enrollment_id])
+    return one if needs_none else untried(one.claim)
+
+
+def _taken_back(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, int] | None:
+    """Return the generation that an exit ended at the target and that is not over after all.
+
+    The exit was under way when an older change took it back, or nobody knows what became of it.
+    """
+    stands = one.claim.enrollment
+    may_be = one.state == "delivered" or (one.state == "superseded" and one.claim.was_unanswered)
+    if one.claim.kind is not RowKind.EXIT or stands is None or not may_be:
+        return None
+    _, generation, exited_generation = standing[stands.enrollment_id]
+    is_over = one.claim.generation <= exited_generation or one.claim.generation != generation
+    return None if is_over else (stands.enrollment_id, generation)
 
 
 def _day(claim: Claim) -> SequenceDay | None:

@@ -218,6 +218,20 @@ SETTLE_ENROLLMENTS: Final = """
     WHERE enrollment.enrollment_id = done.enrollment_id
       AND enrollment.generation = done.generation AND enrollment.state = 'pending'"""
 
+# Tell of generations again whose exit was told and is taken back, under a key that is new.
+TELL_AGAIN: Final = """
+    WITH again AS (
+        UPDATE outbox
+        SET state = 'open', due_at = now(), settled_at = NULL,
+            idempotency_key = outbox.idempotency_key || '_' || outbox.attempts
+        FROM unnest($1::bigint[], $2::integer[]) AS undone (enrollment_id, generation)
+        WHERE (outbox.enrollment_id, outbox.generation) = (undone.enrollment_id, undone.generation)
+          AND outbox.kind = 'add' AND outbox.state = 'delivered'
+        RETURNING outbox.enrollment_id, outbox.generation)
+    UPDATE enrollment SET state = 'pending' FROM again
+    WHERE (enrollment.enrollment_id, enrollment.generation)
+        = (again.enrollment_id, again.generation) AND enrollment.state = 'active'"""
+
 # What waited for settled rows is due: the untried rows of their recipients.
 WAKE: Final = """
     UPDATE outbox SET due_at = now()

@@ -201,6 +201,25 @@ async def test_what_the_target_may_have_taken_before_its_exit_is_told_again_unde
     assert again.idempotency_key != lost.idempotency_key
 
 
+async def test_an_exit_taken_back_while_it_is_under_way_is_followed_by_a_new_add(
+    pool: Pool,
+) -> None:
+    await process(pool, change(1, add()))
+    told = await claimed(pool)
+    await outbox.delivered(pool, told)
+    await process(pool, deleted(3))
+    under_way = await claimed(pool)
+    await process(pool, change(2, add(), record_id=LEADS[1]))
+    await outbox.delivered(pool, under_way)
+
+    assert await standings(pool) == [(ANA, "pending", 1, None)]
+    again = await claimed(pool)
+    assert (again.kind.value, again.is_superseded) == ("add", False)
+    assert again.idempotency_key != told.idempotency_key
+    await outbox.delivered(pool, again)
+    assert await standings(pool) == [(ANA, "active", 1, None)]
+
+
 async def test_an_exit_that_adds_already_followed_is_not_told_late(pool: Pool) -> None:
     always = {"re_enroll": "always"}
     await process_each(pool, [change(1, add(**always)), change(3, add(**always))])
