@@ -12,7 +12,7 @@ from aiohttp import web
 from msgspec import Meta, Raw
 
 from ingest.body import read_body
-from ingest.door import verify_signature
+from ingest.door import UNREADABLE, verify_signature
 from ingest.problems import bad_request, forbidden, unavailable, unprocessable
 from pipeline.callout import ContractError, NotJsonError, SalesforceId, decode_body
 from pipeline.database import DATABASE_ERRORS
@@ -98,6 +98,8 @@ class ConnectionHandler:
         org = self._door.org(request)
         if org.paused:
             raise forbidden("this org is paused")
+        if org.connect_code is None and org.stored_code is not None:
+            raise unavailable(UNREADABLE)
         expires_s = org.connect_code_expires_s
         if org.connect_code is None or expires_s is None or expires_s <= time.time():
             raise forbidden(

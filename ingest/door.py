@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from ingest.problems import forbidden, unauthorized, unavailable
+from ingest.problems import Problem, forbidden, unauthorized, unavailable
 from pipeline import signing
 from pipeline.objects import is_salesforce_id, long_id
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ingest.registry import Org, Registry
 
 log = structlog.get_logger()
+
+UNREADABLE: Final = "a secret of this org cannot be read here: a key is missing"
 
 
 class Door:
@@ -38,12 +40,10 @@ class Door:
         """Return the org in the address.
 
         Raises:
-            Problem: 403 if it does not exist, 503 if that cannot be told now, nor its secrets read.
+            Problem: 403 if it does not exist, 503 if that cannot be told now.
         """
         org_id = request.match_info["org_id"]
         org = self._registry.get(long_id(org_id)) if is_salesforce_id(org_id) else None
-        if org is not None and org.unreadable is not None:
-            raise unavailable("the secrets of this org cannot be read here: a key is missing")
         if org is not None:
             return org
         if self._registry.stale:
@@ -59,6 +59,8 @@ class Door:
         org = self.org(request)
         if org.paused:
             raise forbidden("this org is paused")
+        if not org.connected and org.unreadable is not None:
+            raise unavailable(UNREADABLE)
         if not org.connected:
             raise forbidden("this org is not connected yet: its Sync User has to shake hands")
         return org
@@ -67,9 +69,13 @@ class Door:
         """Check a request against the org's live secrets.
 
         Raises:
-            Problem: 401, the signature is missing, wrong or out of time.
+            Problem: 401, the signature is missing, wrong or out of time; 503 instead while a
+                secret of the org cannot be read, which may be the one.
         """
-        index = verify_signature(request, org.keys, body)
+        try:
+            index = verify_signature(request, org.keys, body)
+        except Problem as problem:
+            raise problem if org.unreadable is None else unavailable(UNREADABLE) from None
         self._on_heard(org.org_id)
         if org.next_secret is not None and index == len(org.keys) - 1:
             self._on_next_secret_used(org)

@@ -44,7 +44,7 @@ class Org(msgspec.Struct, frozen=True):
     """What ingest needs to know of an org. `keys` are the HMAC keys of its live secrets.
 
     `stored_code` and `stored_next` are its code and next secret as its row has them, encrypted.
-    `unreadable` says why its secrets cannot be read, if they cannot.
+    `unreadable` says why one of these cannot be read, if one cannot.
     """
 
     org_id: str
@@ -141,14 +141,13 @@ class Registry:
 def _org(row: asyncpg.Record, ring: KeyRing) -> Org:
     opened: dict[str, str | None] = dict.fromkeys(_SECRETS)
     unreadable = None
-    try:
-        for name in _SECRETS:
-            if row[name] is not None:
-                opened[name] = ring.open(row["org_id"], row[name])
-    except CannotOpen as error:
-        # The other orgs are served; this one is told to come again.
-        log.error("org_secrets_unreadable", org_id=row["org_id"], why=str(error))  # noqa: TRY400  no traceback helps
-        opened, unreadable = dict.fromkeys(_SECRETS), str(error)
+    for name in _SECRETS:
+        try:
+            opened[name] = None if row[name] is None else ring.open(row["org_id"], row[name])
+        except CannotOpen as error:
+            # What else it has, a newer connect code say, is good, and the other orgs are served.
+            log.error("org_secrets_unreadable", org_id=row["org_id"], why=str(error))  # noqa: TRY400  no traceback helps
+            unreadable = str(error)
     live = (opened["secret"], opened["next_secret"])
     return Org(
         org_id=row["org_id"],

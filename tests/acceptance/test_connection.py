@@ -286,3 +286,9 @@ async def test_an_org_connects_and_sends_under_encrypted_secrets_while_the_key_i
     # Without the key it can take nothing, and loses nothing: the org is told to come again.
     await penstock.start_ingest(PENSTOCK_SECRETS__KEYS=old)
     assert await status_of(org, org.secret) == 503
+
+    # A key that is lost: the org connects anew, and what it signed with before is gone.
+    lost, penstock.environment["PENSTOCK_SECRETS__KEYS"] = org.secret, old
+    org.secret = await org.shake_hands(await rotate(penstock))
+    await until_answered(202, org, org.secret)
+    await until_answered(401, org, lost)
