@@ -26,6 +26,13 @@ _LOOPBACK: Final[Networks] = (
     ipaddress.IPv4Network("127.0.0.0/8"),
     ipaddress.IPv6Network("::1/128"),
 )
+# Special by IANA's registries, and global to the `ipaddress` of Python 3.11: protocol assignments,
+# the 6to4 relays of old, documentation. Source: RFC 6890, RFC 7526, RFC 9637.
+_SPECIAL: Final[Networks] = (
+    ipaddress.IPv4Network("192.0.0.0/24"),
+    ipaddress.IPv4Network("192.88.99.0/24"),
+    ipaddress.IPv6Network("3fff::/20"),
+)
 # An IPv4 address as networks that have only IPv6 translate it. Source: RFC 6052, section 2.1.
 _TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
@@ -49,6 +56,8 @@ class Guard:
         if any(address in network for network in self._allowed):
             return True
         is_site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+        if any(address in network for network in _SPECIAL):
+            return False
         is_special = address.is_multicast or address.is_reserved or is_site_local
         return address.is_global and not is_special
 

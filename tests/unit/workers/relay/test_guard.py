@@ -18,6 +18,8 @@ from workers.relay.guard import Guard, literally_named
         "169.254.169.254",
         "172.16.0.1",
         "192.0.0.1",
+        "192.0.0.8",
+        "192.88.99.1",
         "192.168.1.1",
         "198.18.0.1",
         "224.0.0.1",
@@ -36,6 +38,9 @@ from workers.relay.guard import Guard, literally_named
         "fec0::1",
         "ff02::1",
         "2001:db8::1",
+        "2001:0:7f00:1::",
+        "3fff::1",
+        "64:ff9b:1::7f00:1",
     ],
 )
 def test_an_address_that_is_not_public_is_refused(address: str) -> None:
