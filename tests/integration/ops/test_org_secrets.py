@@ -6,10 +6,13 @@ import pytest
 
 from ingest.registry import Registry
 from ops import org_secrets, orgs
+from ops.doctor.finding import State
+from ops.doctor.orgs import secrets
+from ops.doctor.subject import Subject
 from ops.errors import OpsError
 from ops.org_secrets import AtRest, Rotated
 from pipeline.key_ring import new_key, parse_keys
-from pipeline.settings import Secret
+from pipeline.settings import Secret, load
 from pipeline.signing import new_secret
 
 if TYPE_CHECKING:
@@ -76,3 +79,23 @@ async def test_a_rotation_without_the_old_key_names_the_org_and_changes_nothing(
     with pytest.raises(OpsError, match=ORG_ID):
         await org_secrets.rotate(connection, parse_keys(NEW))
     assert await connection.fetchval("SELECT connect_code FROM org") == before
+
+
+async def test_the_doctor_tells_plain_stale_encrypted_and_unreadable_apart(
+    connection: Connection,
+) -> None:
+    await orgs.add(connection, ORG_ID, SYNC_USER_ID)
+
+    async def told(keys: str) -> tuple[State, str | None]:
+        subject = Subject(load({"PENSTOCK_SECRETS__KEYS": keys}), connection, "no broker")
+        verdict = await secrets(subject)
+        return verdict.state, verdict.mend
+
+    assert await told("") == (State.FINE, None)
+    assert await told(OLD) == (State.WRONG, "penstock secrets rotate")
+    await org_secrets.rotate(connection, parse_keys(OLD))
+    assert await told(OLD) == (State.FINE, None)
+    assert await told(f"{NEW},{OLD}") == (State.WRONG, "penstock secrets rotate")
+    for without in (NEW, ""):
+        state, mend = await told(without)
+        assert (state, "PENSTOCK_SECRETS__KEYS" in str(mend)) == (State.WRONG, True)
