@@ -31,7 +31,7 @@ _KEEP: Final = """
     INSERT INTO heartbeat (org_id, heard_at, beat_at, package_version, api_version, clock_skew_ms,
                            parked_count, overflow_count, async_used_count, async_limit_count,
                            conditions_version)
-    VALUES ($1, clock_timestamp(), clock_timestamp(), $2, $3, $4, $5, $6, $7, $8, $9)
+    VALUES ($1, statement_timestamp(), statement_timestamp(), $2, $3, $4, $5, $6, $7, $8, $9)
     ON CONFLICT (org_id) DO UPDATE
     SET heard_at = excluded.heard_at, beat_at = excluded.beat_at,
         package_version = excluded.package_version, api_version = excluded.api_version,
