@@ -1,5 +1,6 @@
 """PostgreSQL: the pool, the migrations and the partitions of the history."""
 
+from pipeline.database.apply import MigrationHeld
 from pipeline.database.following import Following
 from pipeline.database.migrate import (
     migrate,
@@ -14,6 +15,7 @@ __all__ = [
     "DATABASE_ERRORS",
     "Connection",
     "Following",
+    "MigrationHeld",
     "Pool",
     "ensure_partitions",
     "migrate",

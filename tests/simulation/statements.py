@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from pipeline.database.migrate import _migrations
+from pipeline.database.migrate import migrations
 from tests.simulation.statements_enrollments import HANDLERS as ENROLLMENTS
 from tests.simulation.statements_relay import HANDLERS as RELAY
 from workers import dead_letters, history, record_ends, recorder, redeliveries, rule_book, tries
@@ -191,7 +191,7 @@ async def _orgs(own: Transaction) -> list[Row]:
 HANDLERS: Final[dict[str, Handler]] = {
     "SELECT to_regclass('schema_migration') IS NOT NULL": _constant({"exists": True}),
     "SELECT number FROM schema_migration": _constant(
-        *({"number": number} for number in _migrations())
+        *({"number": number} for number in migrations())
     ),
     history._INSERT_HISTORY: _insert_history,
     history._UPSERT_RECORDS: _upsert_records,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import importlib
 import logging
 import random
 from contextlib import ExitStack
@@ -38,10 +37,8 @@ _PEACEFUL_DRAIN_S: Final = 2.0
 # So many events lead up to what a failure prints.
 _LAST_COUNT: Final = 25
 
-# Rules are compiled, and migrations read, once and not for each worker of each run.
+# Rules are compiled once and not for each worker of each run.
 _compile: Final = functools.cache(rule_book._compile)  # noqa: SLF001
-_MIGRATE: Final = importlib.import_module("pipeline.database.migrate")
-_migrations: Final = functools.cache(_MIGRATE._migrations)  # noqa: SLF001
 
 
 class Run(NamedTuple):
@@ -214,7 +211,6 @@ def _in_simulation(main: Callable[[], Any], seed: int, watch: Watch) -> None:
         stack.callback(structlog.configure, **before)
         stack.enter_context(patch.object(aio_pika, "connect", connect))
         stack.enter_context(patch.object(rule_book, "_compile", _compile))
-        stack.enter_context(patch.object(_MIGRATE, "_migrations", _migrations))
         try:
             simulate(main(), seed)
         except Stuck:

@@ -20,12 +20,11 @@ from pipeline.database import (
 from pipeline.database.partitions import DAY_MS, WEEK_MS
 from pipeline.errors import Kind, classify
 from pipeline.settings import Database, Secret
-from tests.servers import LoopThread, database_at, execute, new_name
+from tests.servers import database_at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
-    from ops.stack import PrivatePostgres
     from pipeline.database import Pool
 
 RETENTION_DAYS = 90
@@ -51,15 +50,6 @@ async def migrated(url: str, now_ms: int = NOW_MS) -> list[int]:
         return await migrate(connection, retention_days=RETENTION_DAYS, now_ms=now_ms)
 
 
-@pytest.fixture
-def empty_database_url(postgres_server: PrivatePostgres, server_loop: LoopThread) -> Iterator[str]:
-    """The URL of a database with nothing in it."""
-    name = new_name("empty")
-    server_loop.run(execute(postgres_server.url, f"CREATE DATABASE {name}"))
-    yield database_at(postgres_server.url, name)
-    server_loop.run(execute(postgres_server.url, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
 async def test_migrations_are_applied_once_in_order(empty_database_url: str) -> None:
     async with connected(empty_database_url) as connection:
         pending = await pending_migrations(connection)
@@ -73,16 +63,6 @@ async def test_processes_that_migrate_at_once_take_turns(empty_database_url: str
     applied = await asyncio.gather(*(migrated(empty_database_url) for _ in range(5)))
     assert sorted(applied) == [[]] * 4 + [max(applied)]
     assert max(applied)[0] == 1
-
-
-async def test_a_migration_that_fails_leaves_nothing_behind(empty_database_url: str) -> None:
-    async with connected(empty_database_url) as connection:
-        # In the way of what the first migration makes.
-        await connection.execute("CREATE TABLE outbox ()")
-        with pytest.raises(asyncpg.DuplicateTableError):
-            await migrated(empty_database_url)
-        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname='public'")
-        assert [row["tablename"] for row in tables] == ["outbox"]
 
 
 @pytest.mark.parametrize("past_the_week_ms", [0, 1, WEEK_MS - 1])
