@@ -17,7 +17,7 @@ from pipeline.database import migrate as migrate_database
 @click.command()
 @pass_runtime
 def migrate(runtime: Runtime) -> None:
-    """Bring the database up to date while everything runs, and make the history's partitions."""
+    """Bring the database up to date while all runs, with partitions made ahead."""
     applied = run(_migrate(runtime))
     numbers = ", ".join(f"{number:04}" for number in applied)
     click.echo(f"applied {numbers}" if applied else "the database is up to date")
