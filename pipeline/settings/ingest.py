@@ -1,0 +1,61 @@
+"""The settings of the edge."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from pipeline.settings.kinds import Port, Positive, Seconds, SettingsError, named
+
+_PUBLIC_URL: Final = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?")
+
+
+class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The edge."""
+
+    host: Annotated[str, Meta(description="address that callouts come in on")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="port that callouts come in on")] = 8080
+    public_url: Annotated[
+        str,
+        Meta(description="https address at which Salesforce reaches ingest; `org add` prints it"),
+    ] = ""
+    admin_host: Annotated[str, Meta(description="address of health and metrics")] = "127.0.0.1"
+    admin_port: Annotated[Port, Meta(description="port of /healthz /readyz /metrics")] = 9080
+    max_body_bytes: Annotated[
+        Positive, Meta(description="largest body, before and after decompression")
+    ] = 12 * 1024 * 1024
+    max_in_flight_bytes: Annotated[
+        Positive, Meta(description="bodies held at once, in bytes; past it 503")
+    ] = 96 * 1024 * 1024
+    body_timeout_s: Annotated[Seconds, Meta(description="longest wait for a request's body")] = 30.0
+    publish_timeout_s: Annotated[
+        Seconds, Meta(description="longest wait for the broker's confirm; past it 503")
+    ] = 1.2
+    org_callouts_per_s: Annotated[
+        Positive, Meta(description="callouts that one org may send a second; past it 429")
+    ] = 5000
+    drain_s: Annotated[
+        Seconds, Meta(description="longest wait for requests under way at shutdown")
+    ] = 20.0
+
+
+def check_ingest(ingest: Ingest) -> None:
+    """Refuse an address that nobody could call, and a limit that shuts out what another admits."""
+    check_public_url("ingest", ingest.public_url)
+    if ingest.max_in_flight_bytes < ingest.max_body_bytes:
+        raise SettingsError(
+            f"{named('ingest', 'max_in_flight_bytes')}: less than"
+            f" {named('ingest', 'max_body_bytes')}, so that no large body could ever come in"
+        )
+
+
+def check_public_url(section: str, url: str) -> None:
+    """Refuse what is not https, which alone Salesforce calls, or more than scheme and host."""
+    if url and not _PUBLIC_URL.fullmatch(url):
+        raise SettingsError(
+            f"{named(section, 'public_url')}: must be https:// with a host and perhaps a port,"
+            f" such as https://{section}.example.com"
+        )

@@ -1,0 +1,83 @@
+"""The settings of the outbox relay."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from pipeline.settings.kinds import (
+    LOOPBACK,
+    Port,
+    Positive,
+    Seconds,
+    Secret,
+    SettingsError,
+    named,
+)
+
+
+class Relay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The outbox relay."""
+
+    admin_host: Annotated[str, Meta(description="address of health and metrics")] = "127.0.0.1"
+    admin_port: Annotated[Port, Meta(description="port of health and metrics; 0 takes any")] = 0
+    webhook_url: Annotated[str, Meta(description="where enrolments are delivered to")] = ""
+    webhook_secret: Annotated[Secret, Meta(description="whsec_ secret that signs deliveries")] = (
+        Secret("")
+    )
+    batch_count: Annotated[
+        Positive, Meta(description="most rows claimed at once for a webhook")
+    ] = 50
+    poll_s: Annotated[
+        Seconds,
+        Meta(description="longest pause between looks at the outbox; of new rows it is told"),
+    ] = 0.05
+    lease_s: Annotated[Seconds, Meta(description="time a claimed row stays with its relay")] = 60.0
+    timeout_s: Annotated[Seconds, Meta(description="longest wait for the target's answer")] = 15.0
+    requests_per_s: Annotated[Positive, Meta(description="most requests a second to a target")] = 50
+    mixmax_token: Annotated[Secret, Meta(description="X-API-Token of Mixmax")] = Secret("")
+    mixmax_url: Annotated[str, Meta(description="where Mixmax's API is")] = (
+        "https://api.mixmax.com/v1"
+    )
+    allow_networks: Annotated[
+        str,
+        Meta(
+            description="private networks that targets may be in, such as 10.0.0.0/8; comma between"
+        ),
+    ] = ""
+
+    def allowed_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """Return `allow_networks`, read.
+
+        Raises:
+            ValueError: one is no network; says which and why.
+        """
+        texts = (text.strip() for text in self.allow_networks.split(","))
+        return tuple(ipaddress.ip_network(text) for text in texts if text)
+
+
+def check_relay(relay: Relay) -> None:
+    """Refuse networks and a Mixmax account that could not be used, and too short a lease."""
+    try:
+        relay.allowed_networks()
+    except ValueError as error:
+        raise SettingsError(f"{named('relay', 'allow_networks')}: {error}") from None
+    url = urlsplit(relay.mixmax_url)
+    is_loopback = url.hostname in LOOPBACK
+    if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_loopback)):
+        raise SettingsError(
+            f"{named('relay', 'mixmax_url')}: must be https:// with a host, since the token"
+            " goes there"
+        )
+    token = relay.mixmax_token.value
+    if not (token.isascii() and (token.isprintable() and " " not in token)):
+        raise SettingsError(f"{named('relay', 'mixmax_token')}: has characters that no token has")
+    if relay.lease_s <= relay.timeout_s:
+        raise SettingsError(
+            f"{named('relay', 'lease_s')}: not more than {named('relay', 'timeout_s')}, so"
+            " that a row could be claimed again while it is being delivered"
+        )
