@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
+# The whole suite is shared between the cores, each process with servers of its own: mostly it waits.
+SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The Salesforce package's tools bring Node for Linux on x64; elsewhere the machine's serves, from 22.
 APEX_TOOLS := apex/node_modules/.installed
@@ -22,7 +24,7 @@ test: $(INSTALLED) ## Run the whole suite; ARGS=… goes to pytest
 		|| echo "The tests that run the Salesforce package are skipped: they need npm (above)."
 	@apex/tools/need.sh chromium chromium \
 		|| echo "The tests that look at the console are skipped: they need Chromium (above)."
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(or $(ARGS),$(SHARED))
 
 simulate: $(INSTALLED) ## Simulate workers and relays under faults: SEEDS=10000, or one again: SEED=7
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))

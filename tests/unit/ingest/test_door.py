@@ -131,7 +131,7 @@ def test_what_it_did_not_sign_now_is_unauthorized() -> None:
         assert SECRET[6:] not in problem.value.detail
 
 
-@pytest.mark.parametrize("secret", [SECRET, None])
+@pytest.mark.parametrize("secret", [SECRET, None], ids=["rotates", "connects"])
 def test_the_first_use_of_the_next_secret_is_told_and_of_the_old_one_is_not(
     secret: str | None,
 ) -> None:

@@ -60,6 +60,7 @@ def test_without_keys_texts_stay_plain_and_with_them_plain_ones_are_still_read()
 @pytest.mark.parametrize(
     "keys",
     [NEW.partition(":")[2], "a:c2hvcnQ=", f"{NEW},{NEW}", f"a b:{NEW.partition(':')[2]}", "a:\xe9"],
+    ids=["no id", "too short", "twice", "an id with a blank", "not base64"],
 )
 def test_keys_that_are_none_stop_the_process_and_are_not_quoted(keys: str) -> None:
     with pytest.raises(SettingsError, match="PENSTOCK_SECRETS__KEYS: key ") as error:

@@ -20,6 +20,7 @@ SECRET = "PENSTOCK_RELAY__WEBHOOK_SECRET"
         ("ftp://target.example/", new_secret(), f"{URL}: "),
         ("http://target.example:port/", new_secret(), f"{URL}: "),
     ],
+    ids=["bad secret", "no secret", "no url", "no scheme", "another scheme", "no port"],
 )
 async def test_a_target_that_cannot_be_one_stops_the_relay_at_its_start(
     url: str, secret: str, told: str
