@@ -20,18 +20,29 @@ class OrgRates:
         self._clock = clock
         self._buckets: dict[str, tuple[float, float]] = {}
 
+    def check(self, org_id: str) -> None:
+        """Refuse an org that has no token left; take none.
+
+        Raises:
+            Problem: 429.
+        """
+        self._left(org_id)
+
     def admit(self, org_id: str) -> None:
         """Take one token.
 
         Raises:
             Problem: 429, the org has none left.
         """
+        self._buckets[org_id] = (self._left(org_id) - 1, self._clock())
+
+    def _left(self, org_id: str) -> float:
         now = self._clock()
         tokens, seen = self._buckets.get(org_id, (float(self._per_s), now))
         tokens = min(self._per_s, tokens + (now - seen) * self._per_s)
         if tokens < 1:
             raise too_many(f"this org sends more than {self._per_s} callouts a second")
-        self._buckets[org_id] = (tokens - 1, now)
+        return tokens
 
 
 class InFlight:

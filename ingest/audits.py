@@ -42,7 +42,8 @@ class AuditHandler:
             told = checked(audit.check, body)
             require_same_org(told.org_id, org)
             item = Item(callout_id, received_at, masked=False, body=body, kind=Kind.AUDIT)
-            await self._intake.publish([item], audit_routing_key(told.object))
+            key = audit_routing_key(told.object)
+            await self._intake.publish(org, told.object, 1, [item], key)
         count = len(told.records)
         log.info(
             "audit_accepted",

@@ -68,7 +68,8 @@ class ChangesHandler:
             # A text is up to a hundred times what is published: it need not wait for the confirm.
             del body, text
             if told.changes:
-                await self._intake.publish(items, routing_key(told.object, told.operation))
+                key = routing_key(told.object, told.operation)
+                await self._intake.publish(org, told.object, len(told.changes), items, key)
         seconds = time.monotonic() - started
         metrics.changes_accepted.labels(told.object).inc(len(told.changes))
         metrics.callout_seconds.observe(seconds)

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from ingest.admission import Hold, InFlight, OrgRates
+    from ingest.backlog import Backlog
     from ingest.body import Body
     from ingest.door import Door
     from ingest.grouping import Grouper
     from ingest.registry import Org
     from pipeline.broker import Publisher
     from pipeline.envelope import Item
+    from pipeline.objects import SObject
     from pipeline.settings import Ingest
 
     T = TypeVar("T")
@@ -44,6 +46,7 @@ class Intake:
         *,
         door: Door,
         rates: OrgRates,
+        backlog: Backlog,
         in_flight: InFlight,
         publisher: Publisher,
         grouper: Grouper,
@@ -51,6 +54,7 @@ class Intake:
         self._settings = settings
         self._door = door
         self._rates = rates
+        self._backlog = backlog
         self._in_flight = in_flight
         self._publisher = publisher
         self._grouper = grouper
@@ -68,8 +72,12 @@ class Intake:
             Problem: it is refused, with the contract's status.
         """
         org = self._door.connected_org(request)
-        if to_publish and not self._publisher.connected:
-            raise unavailable("not connected to RabbitMQ")
+        # A stranger who says to be an org learns of it no more than this, and costs it nothing.
+        self._rates.check(org.org_id)
+        if to_publish:
+            self._backlog.check(org.org_id)
+            if not self._publisher.connected:
+                raise unavailable("not connected to RabbitMQ")
         body = await read_body(
             request,
             max_bytes=self._settings.max_body_bytes,
@@ -81,12 +89,16 @@ class Intake:
         self._rates.admit(org.org_id)
         return Admitted(org, body)
 
-    async def publish(self, items: Sequence[Item], key: str) -> None:
+    async def publish(
+        self, org: Org, sobject: SObject, change_count: int, items: Sequence[Item], key: str
+    ) -> None:
         """Return once the broker has confirmed every item.
 
         Raises:
-            Problem: 503, it did not; copies may be stored (consumers dedupe).
+            Problem: 429, too much of this org waits for workers; 503, the broker did not confirm,
+                and copies may be stored (consumers dedupe).
         """
+        self._backlog.admit(org.org_id, sobject, change_count)
         try:
             await self._grouper.submit(items, key)
         except BrokerUnavailable as error:

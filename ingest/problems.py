@@ -59,9 +59,9 @@ def unprocessable(place: str, problem: str) -> Problem:
     return Problem(http.HTTPStatus.UNPROCESSABLE_ENTITY, f"{place}: {problem}", place=place)
 
 
-def too_many(detail: str) -> Problem:
-    """Refuse an org that sends faster than it may."""
-    return Problem(http.HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after_s=1)
+def too_many(detail: str, retry_after_s: int = 1) -> Problem:
+    """Refuse an org that sends more, or faster, than it may."""
+    return Problem(http.HTTPStatus.TOO_MANY_REQUESTS, detail, retry_after_s=retry_after_s)
 
 
 def unavailable(detail: str) -> Problem:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from ingest.admission import InFlight, OrgRates
 from ingest.audits import AuditHandler
+from ingest.backlog import Backlog
 from ingest.changes import ChangesHandler
 from ingest.connection import ConnectionHandler, SecretRotation
 from ingest.door import Door
@@ -28,6 +29,7 @@ from pipeline.admin import AdminServer, listen
 from pipeline.broker import Publisher
 from pipeline.database import open_pool
 from pipeline.lifecycle import run_until_stopped
+from pipeline.progress import hear
 from pipeline.tally import ProcessKind, Tally
 
 if TYPE_CHECKING:
@@ -67,10 +69,12 @@ async def run(settings: Settings) -> None:
         rotation = SecretRotation(registry, pool)
         signs = SignsOfLife(pool)
         door = Door(registry, rotation.next_secret_used, signs.note)
+        backlog = Backlog(edge.backlog_s, publisher.source)
         intake = Intake(
             edge,
             door=door,
             rates=OrgRates(edge.org_callouts_per_s),
+            backlog=backlog,
             in_flight=in_flight,
             publisher=publisher,
             grouper=Grouper(publisher.publish, edge.publish_timeout_s),
@@ -108,11 +112,15 @@ async def run(settings: Settings) -> None:
             # Those of the last requests are written, too.
             await signs.run(drained)
 
+        async def follow(_: asyncio.Event) -> None:
+            await hear(settings.broker.url, publisher.source, backlog.hear, drained)
+
         async def tell(_: asyncio.Event) -> None:
             await Tally(pool, ProcessKind.INGEST).run(drained)
 
         services = {"server": serve, "publisher": publish, "registry": registry.run}
-        await run_until_stopped({**services, "signs of life": note_signs, "tally": tell})
+        services |= {"signs of life": note_signs, "tally": tell, "progress": follow}
+        await run_until_stopped(services)
     log.info("drained")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,9 @@ QUEUE_CHECK_S: Final = 5.0
 # On what is published again: by which run, and by whom.
 RUN_HEADER: Final = "x-penstock-run"
 BY_HEADER: Final = "x-penstock-by"
+# On what ingest publishes: which of them, and when, in ms of a clock of its own that only grows.
+SOURCE_HEADER: Final = "x-penstock-ingest"
+SENT_HEADER: Final = "x-penstock-sent"
 
 
 @contextlib.asynccontextmanager
@@ -105,6 +109,8 @@ class Publisher:
         self._stalled = asyncio.Event()
         self._was_connected = asyncio.Event()
         self._confirmed_at = 0.0
+        # Of this run: whatever another counts is none of ours.
+        self.source = secrets.token_hex(8)
 
     @property
     def connected(self) -> bool:
@@ -165,7 +171,11 @@ class Publisher:
 
         Source: RabbitMQ documentation, "Consumer Acknowledgements and Publisher Confirms".
         """
-        await self._publish(self._exchange, envelope.encode(list(items)), routing_key, {})
+        sent: dict[str, str | int] = {
+            SOURCE_HEADER: self.source,
+            SENT_HEADER: time.monotonic_ns() // 1_000_000,
+        }
+        await self._publish(self._exchange, envelope.encode(list(items)), routing_key, sent)
         metrics.callouts_per_message.observe(len(items))
 
     async def replay(self, body: bytes, routing_key: str, headers: Mapping[str, str | int]) -> None:

@@ -34,6 +34,11 @@ callouts_per_message = Histogram(
     "penstock_callouts_per_message", "Callouts grouped into one message.", buckets=_COUNTS
 )
 in_flight_bytes = Gauge("penstock_in_flight_bytes", "Bodies that ingest holds, in bytes.")
+backlog_wait_seconds = Gauge(
+    "penstock_backlog_wait_seconds",
+    "How long what this ingest takes in waits for workers, as they tell, in seconds.",
+    ["object"],
+)
 registry_age_seconds = Gauge(
     "penstock_registry_age_seconds", "Time since the org registry was last read, in seconds."
 )

@@ -24,6 +24,7 @@ from workers.channels import SETUP_TIMEOUT_S, close, told_of_cancels
 from workers.healing.comparison import Comparison
 from workers.hold import Ends, Hold, HoldExpired
 from workers.in_hand import Busy, InHand
+from workers.progress import Progress
 from workers.received import ReceivedChange, decode, now_ms
 from workers.redeliveries import marked, redelivery_of
 from workers.stages import Stage, Stopwatch
@@ -119,6 +120,7 @@ class Consumer:
         self._busy = Busy()
         self._gathering = asyncio.Lock()
         self.in_hand = InHand(objects)
+        self.progress = Progress()
 
     def broker_problem(self) -> str | None:
         """Say why nothing is consumed, or None."""
@@ -145,9 +147,11 @@ class Consumer:
 
             async def take(message: AbstractIncomingMessage) -> None:
                 self.in_hand.take(topology.object_of(message.routing_key))
+                self.progress.take(message)
                 inbox.put_nowait(message)
 
             self.in_hand.begin()
+            self.progress.begin()
             consumers = [
                 (queue, await queue.consume(take))
                 for sobject in self._objects
@@ -270,6 +274,7 @@ class Consumer:
                 metrics.deliveries_settled.labels(sobject, "dead").inc()
             watch.lap(Stage.SETTLE)
             self.in_hand.settle(delivery.object)
+            self.progress.settle(delivery.message, len(delivery.changes) + len(delivery.ranges))
             if delivery.changes and not delivery.is_replayed:
                 first, now = delivery.changes[0], now_ms()
                 waited_s, age_s = (now - first.received_at) / 1000, (now - first.seen_at) / 1000

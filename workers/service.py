@@ -13,6 +13,7 @@ from pipeline.broker import keep_connected
 from pipeline.database import ensure_partitions, open_pool
 from pipeline.errors import Kind, classify
 from pipeline.lifecycle import finish_within, run_until_stopped, wait_or_stop
+from pipeline.progress import tell
 from pipeline.tally import ProcessKind, Tally
 from workers.consume import Consumer
 from workers.healing.upkeep import clear
@@ -65,6 +66,10 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
                 settings.broker.url, name, stop, lambda c: consumer.session(c, stop)
             )
 
+        async def progress(stop: asyncio.Event) -> None:
+            report = consumer.progress.report
+            await tell(settings.broker.url, f"{name} progress", report, stop)
+
         async def record(stop: asyncio.Event) -> None:
             await keep_connected(
                 settings.broker.url,
@@ -91,6 +96,7 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
                     "sweep": swept,
                     "tally": tally.run,
                     "queues": watch.run,
+                    "progress": progress,
                 }
             )
     log.info("drained")

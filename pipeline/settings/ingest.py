@@ -37,6 +37,15 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     org_callouts_per_s: Annotated[
         Positive, Meta(description="callouts that one org may send a second; past it 429")
     ] = 5000
+    backlog_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=60,
+            description="work, in seconds of the workers' time, that may wait in an object's queue"
+            " before the orgs with more than their share of it get 429; 0 bounds nothing",
+        ),
+    ] = 3.0
     drain_s: Annotated[
         Seconds, Meta(description="longest wait for requests under way at shutdown")
     ] = 20.0

@@ -97,6 +97,8 @@ async def open_penstock(corner: Corner) -> AsyncIterator[PenstockProcesses]:
         "PENSTOCK_BROKER__URL": corner.broker_url,
         "PENSTOCK_DATABASE__URL": corner.database_url,
         "PENSTOCK_LOG__FORMAT": "json",
+        # The sender is one org that keeps to no bound; the alternatives refuse nobody either.
+        "PENSTOCK_INGEST__BACKLOG_S": "0",
     }
     async with PenstockProcesses(environment, corner.folder) as processes:
         yield processes

@@ -11,6 +11,7 @@ import msgspec
 
 from ingest.admission import InFlight, OrgRates
 from ingest.audits import AuditHandler
+from ingest.backlog import Backlog
 from ingest.changes import ChangesHandler
 from ingest.door import Door
 from ingest.grouping import Grouper
@@ -101,11 +102,13 @@ class Edge:
         self.group = group if isinstance(group, Group) else Group()
         self.in_flight = InFlight(10**8)
         chosen = Ingest(**settings)
+        self.backlog = Backlog(chosen.backlog_s, "source")
         self.requests = Requests()
         intake = Intake(
             chosen,
             door=Door(Known(), lambda _: None),
             rates=OrgRates(chosen.org_callouts_per_s),
+            backlog=self.backlog,
             in_flight=self.in_flight,
             publisher=Connected(connected=connected),
             grouper=group if isinstance(group, Grouper) else cast("Grouper", self.group),
