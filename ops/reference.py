@@ -1,4 +1,4 @@
-"""The reference of commands, settings and metrics, written from the code that defines them.
+"""The reference of commands, settings, metrics and tables, written from the code that has them.
 
 `make docs` writes it to `deploy/reference.md`; a test sees that it was done.
 """
@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 import click
 from prometheus_client.metrics import MetricWrapperBase
@@ -14,6 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from ops.__main__ import COMMANDS, cli
 from pipeline import metrics
 from pipeline.settings import listing
+from workers.upkeep import RULES, Cleared, ClearedElsewhere, Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 _HEAD: Final = """\
 # Reference
 
-Commands, settings and metrics, as the code defines them (`make docs` writes this page).
+Commands, settings, metrics and what becomes of each table's rows, as the code defines them
+(`make docs` writes this page).
 """
 _SETTINGS_HEAD: Final = """
 ## Settings
@@ -40,11 +42,46 @@ On `/metrics` of each process's admin port, in Prometheus' text format.
 | metric | kind | labels | meaning |
 |---|---|---|---|
 """
+_TABLES_HEAD: Final = """
+## Tables
+
+What becomes of each table's rows. Workers clear away every hour, a page at a time. "The history" is
+`PENSTOCK_DATABASE__RETENTION_DAYS`, and what of a week's partition is older.
+
+| table | rows go | because |
+|---|---|---|
+"""
 
 
 def reference() -> str:
     """Return the whole page as Markdown."""
-    return "".join((_HEAD, *_commands(), _SETTINGS_HEAD, *_settings(), _METRICS_HEAD, *_metrics()))
+    parts = (
+        _HEAD,
+        *_commands(),
+        _SETTINGS_HEAD,
+        *_settings(),
+        _METRICS_HEAD,
+        *_metrics(),
+        _TABLES_HEAD,
+        *_tables(),
+    )
+    return "".join(parts)
+
+
+def _tables() -> Iterator[str]:
+    for table, rule in sorted(RULES.items()):
+        match rule:
+            case Kept(because):
+                when = "never"
+            case Cleared(because, by, None):
+                when = f"by `{by}`, with the history"
+            case Cleared(because, by, hours):
+                when = f"by `{by}`, after {hours} hours"
+            case ClearedElsewhere(when, because):
+                pass
+            case _:
+                assert_never(rule)
+        yield f"| `{table}` | {when} | {because} |\n"
 
 
 def _commands() -> Iterator[str]:

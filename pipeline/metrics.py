@@ -61,6 +61,14 @@ dead_letters = Counter(
     "Changes and messages that became dead letters, by reason.",
     ["object", "reason"],
 )
+rows_cleared = Counter(
+    "penstock_rows_cleared",
+    "Rows that upkeep deleted, by table, as the tables' rules say.",
+    ["table"],
+)
+partitions_dropped = Counter(
+    "penstock_partitions_dropped", "Partitions of the history dropped past the retention."
+)
 busy_seconds = Counter(
     "penstock_busy_seconds",
     "Time in which a worker had a batch under way, shared out by changes, in seconds.",

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from pipeline import metrics
 from pipeline.admin import AdminServer
 from pipeline.broker import keep_connected
-from pipeline.database import ensure_partitions, open_pool
+from pipeline.database import drop_partitions, ensure_partitions, open_pool
 from pipeline.errors import Kind, classify
 from pipeline.lifecycle import finish_within, run_until_stopped, wait_or_stop
 from pipeline.progress import tell
 from pipeline.tally import ProcessKind, Tally
 from workers.consume import Consumer
-from workers.healing.upkeep import clear
 from workers.lookups.sweep import Sweep
 from workers.processor import Processor
 from workers.queue_watch import QueueWatch
 from workers.received import now_ms
 from workers.recorder import Recorder
+from workers.upkeep import clear
 
 if TYPE_CHECKING:
     import asyncio
@@ -103,13 +104,23 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
 
 
 async def keep_up(pool: Pool, retention_days: int, stop: asyncio.Event) -> None:
-    """Make the history's partitions two weeks ahead and clear away, every hour until `stop`."""
+    """Make the history's partitions two weeks ahead and clear away, every hour until `stop`.
+
+    What fails is tried again after half a minute.
+    """
     pause_s = 0.0
     while not await wait_or_stop(stop, pause_s):
         try:
             async with pool.acquire() as connection, connection.transaction():
                 await ensure_partitions(connection, retention_days=retention_days, now_ms=now_ms())
             await clear(pool, retention_days=retention_days)
+            async with pool.acquire() as connection:
+                dropped = await drop_partitions(
+                    connection, retention_days=retention_days, now_ms=now_ms()
+                )
+            for name in dropped:
+                log.info("partition_dropped", partition=name)
+                metrics.partitions_dropped.inc()
             pause_s = _UPKEEP_S
         except Exception as error:
             if classify(error) is not Kind.TRANSIENT:

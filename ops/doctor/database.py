@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +9,8 @@ from ops.commands.lines import times
 from ops.doctor.finding import NotMade, Verdict, fine, wrong
 from ops.times import span
 from pipeline.database import pending_migrations, unknown_migrations
-from pipeline.database.partitions import DAY_MS
+from pipeline.database.partitions import DAY_MS, first_needed
+from pipeline.database.partitions import partitions as history_partitions
 
 if TYPE_CHECKING:
     from ops.doctor.subject import Subject
@@ -23,10 +23,6 @@ _MAX_TRANSACTION_S: Final = 3600
 _MAX_CONNECTIONS_SHARE: Final = 0.9
 _MAX_LAG_BYTES: Final = 256 * 1024**2
 
-_PARTITIONS: Final = """
-    SELECT pg_get_expr(relpartbound, oid) AS bound FROM pg_class
-    JOIN pg_inherits ON inhrelid = oid WHERE inhparent = 'change'::regclass"""
-_BOUND: Final = re.compile(r"TO \('?(-?\d+)'?\)")
 _BLOATED: Final = """
     SELECT relname AS name, n_dead_tup AS dead_count, n_live_tup AS live_count
     FROM pg_stat_user_tables
@@ -78,18 +74,36 @@ async def migrations(subject: Subject) -> Verdict:
     return fine("every migration is applied")
 
 
-async def partitions(subject: Subject) -> Verdict:
-    """See that the history has partitions for the coming week."""
-    rows = await subject.database.fetch(_PARTITIONS)
-    ends = [int(found[1]) for row in rows if (found := _BOUND.search(row["bound"]))]
-    ahead_ms = max(ends, default=0) - time.time_ns() // 1_000_000
+async def partitions(subject: Subject) -> list[Verdict]:
+    """See that the history has partitions for the coming week, and none past the retention."""
+    now_ms = time.time_ns() // 1_000_000
+    kept = await history_partitions(subject.database)
+    ahead_ms = max((one.to_ms for one in kept), default=0) - now_ms
+    found = []
     if ahead_ms < _AHEAD_MS:
         told = f"only {span(ahead_ms / 1000)}" if ahead_ms > 0 else "no time at all"
-        return wrong(
-            f"the history has partitions for {told} ahead",
-            "penstock migrate   (workers make them every hour: look at their log for upkeep_held)",
+        found.append(
+            wrong(
+                f"the history has partitions for {told} ahead",
+                "penstock migrate   (workers make them every hour: look at their log for"
+                " upkeep_held)",
+            )
         )
-    return fine(f"the history has partitions for {span(ahead_ms / 1000)} ahead")
+    # What is past the retention since yesterday is not late yet.
+    days = subject.settings.database.retention_days
+    first = first_needed(retention_days=days, now_ms=now_ms - DAY_MS)
+    late = [one.name for one in kept if one.to_ms <= first]
+    if late:
+        found.append(
+            wrong(
+                f"{times(len(late), 'partition')} of the history, from {late[0]} on, should be"
+                f" gone: older than {days} days",
+                "end what reads the history for hours, or set PENSTOCK_DATABASE__RETENTION_DAYS"
+                " alike everywhere   (workers drop them every hour: look at their log for"
+                " upkeep_held)",
+            )
+        )
+    return found or [fine(f"the history has partitions for {span(ahead_ms / 1000)} ahead")]
 
 
 async def durability(subject: Subject) -> list[Verdict]:

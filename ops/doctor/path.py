@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 _MAX_WAIT_S: Final = 300.0
 _MANY_DEAD: Final = 10
+# Beyond it, nobody needs to know how many there are.
+_MOST_COUNTED: Final = 10_000
+_OPEN_DEAD: Final = """
+    SELECT count(*) FROM (SELECT FROM dead_letter WHERE state = 'open' LIMIT $1) AS counted"""
 # Of what came in, or went out: above it, something is wrong in general.
 _MANY: Final = 0.05
 _FEW: Final = 5
@@ -125,7 +129,7 @@ async def targets(subject: Subject) -> list[Verdict]:
 
 
 async def dead_letters(subject: Subject) -> list[Verdict]:
-    """See that dead letters do not pile up."""
+    """See that dead letters do not pile up, and that nobody has forgotten older ones."""
     objects = (await subject.flow()).objects
     found = [
         wrong(
@@ -144,5 +148,10 @@ async def dead_letters(subject: Subject) -> list[Verdict]:
         for one in objects
         if one.dead_queue_count
     ]
+    open_count = await subject.database.fetchval(_OPEN_DEAD, _MOST_COUNTED + 1)
+    told = f"{times(min(open_count, _MOST_COUNTED), 'dead letter')}"
+    told += " or more are open" if open_count > _MOST_COUNTED else ", of any age, open"
+    if open_count >= _MANY_DEAD:
+        found.append(wrong(told, "penstock dead list   (then replay or discard them)"))
     count = sum(one.dead_count for one in objects)
-    return found or [fine(f"{times(count, 'dead letter')} within the hour")]
+    return found or [fine(f"{times(count, 'dead letter')} within the hour; {told}")]

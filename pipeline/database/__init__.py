@@ -8,7 +8,7 @@ from pipeline.database.migrate import (
     require_migrated,
     unknown_migrations,
 )
-from pipeline.database.partitions import ensure_partitions, window
+from pipeline.database.partitions import drop_partitions, ensure_partitions, window
 from pipeline.database.pool import DATABASE_ERRORS, Connection, Pool, open_pool
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Following",
     "MigrationHeld",
     "Pool",
+    "drop_partitions",
     "ensure_partitions",
     "migrate",
     "open_pool",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from ops.explanation import explain_capture
 from tests.changes import QUALIFIED_RULE, add_org, inserted, lead, received
 from tests.salesforce import ORG_ID, now_ms
-from workers.healing.upkeep import clear
 from workers.received import Redelivery
 from workers.redeliveries import marked
+from workers.upkeep import clear
 
 if TYPE_CHECKING:
     from pipeline.database import Pool
@@ -47,7 +47,7 @@ async def test_what_is_kept_of_a_redelivery_goes_with_the_history(
 ) -> None:
     old = received(inserted(lead(), captured_at=now_ms() - 50 * 86_400_000))
     await processor.process(marked(old, Redelivery(2, now_ms(), None)))
-    await clear(pool, retention_days=60)
+    await clear(pool, retention_days=50)
     assert len(await pool.fetch(KEPT)) == 1
     await clear(pool, retention_days=40)
     assert await pool.fetch(KEPT) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import TYPE_CHECKING
 
 import aio_pika
@@ -16,6 +17,7 @@ from ops.__main__ import cli
 from ops.doctor import CHECKS, State, database, examine
 from pipeline import metrics, topology
 from pipeline.database import open_pool
+from pipeline.database.partitions import WEEK_MS
 from pipeline.objects import SObject
 from pipeline.settings import Broker, Database, Secret, Settings
 from pipeline.tally import ProcessKind, Tally
@@ -176,6 +178,28 @@ async def test_a_history_without_partitions_for_next_week_is_wrong(
     found = await wrong(settings)
     assert found.keys() == {"database: partitions"}
     assert (found["database: partitions"].mend or "").startswith("penstock migrate")
+
+
+async def test_a_history_past_its_retention_is_wrong(settings: Settings, pool: Pool) -> None:
+    at_ms = time.time_ns() // 1_000_000 // WEEK_MS * WEEK_MS - 30 * WEEK_MS
+    await pool.execute("SELECT penstock_make_partition($1, $2)", at_ms, at_ms + WEEK_MS)
+    found = await wrong(settings)
+    assert found.keys() == {"database: partitions"}
+    assert "1 partition of the history" in found["database: partitions"].told
+
+
+async def test_dead_letters_that_are_older_than_the_hour_are_told(
+    settings: Settings, pool: Pool
+) -> None:
+    await pool.execute("""
+        INSERT INTO dead_letter (org_id, object, operation, capture_id, record_id, reason, error,
+                                 original, callout_id, captured_at, received_at, dead_at, state)
+        SELECT 'o', 'Lead', 'insert', n, 'r', 'invalid_record', 'no', '', 'm', 0, 0,
+               now() - interval '20 days', CASE WHEN n > 12 THEN 'discarded' ELSE 'open' END
+        FROM generate_series(1, 40) AS n""")
+    found = await wrong(settings)
+    assert found.keys() == {"dead letters"}
+    assert found["dead letters"].told == "12 dead letters, of any age, open"
 
 
 async def test_an_old_transaction_keeps_dead_rows_from_being_cleared(

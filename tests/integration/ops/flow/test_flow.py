@@ -16,8 +16,8 @@ from pipeline.objects import SObject
 from pipeline.settings import Database, Secret
 from pipeline.tally import ProcessKind, Tally, Waiting
 from tests import outbox_rows
-from workers.healing.upkeep import clear
 from workers.received import now_ms
+from workers.upkeep import clear
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
