@@ -35,6 +35,7 @@ from pipeline.tally import ProcessKind, Tally
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from pipeline.database import Pool
     from pipeline.settings import Settings
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -82,11 +83,7 @@ async def run(settings: Settings) -> None:
         connection = ConnectionHandler(registry=registry, door=door, in_flight=in_flight, pool=pool)
         under_way = UnderWay()
         app = web.Application(middlewares=[under_way.watch, answer_problems])
-        app.router.add_post(f"{_ORG}/changes", ChangesHandler(intake, requests).post)
-        app.router.add_post(f"{_ORG}/audit", AuditHandler(intake, requests).post)
-        app.router.add_post(f"{_ORG}/heartbeat", HeartbeatHandler(intake, requests, pool).post)
-        app.router.add_post(f"{_ORG}/handshake", connection.post_handshake)
-        app.router.add_get(f"{_ORG}/conditions", connection.get_conditions)
+        app.add_routes(routes(intake, connection, requests, pool))
 
         runner = web.AppRunner(
             app, access_log=None, auto_decompress=False, shutdown_timeout=_CLOSE_S
@@ -122,6 +119,19 @@ async def run(settings: Settings) -> None:
         services |= {"signs of life": note_signs, "tally": tell, "progress": follow}
         await run_until_stopped(services)
     log.info("drained")
+
+
+def routes(
+    intake: Intake, connection: ConnectionHandler, requests: Requests, pool: Pool
+) -> list[web.RouteDef]:
+    """Return what the edge answers, at its addresses."""
+    return [
+        web.post(f"{_ORG}/changes", ChangesHandler(intake, requests).post),
+        web.post(f"{_ORG}/audit", AuditHandler(intake, requests).post),
+        web.post(f"{_ORG}/heartbeat", HeartbeatHandler(intake, requests, pool).post),
+        web.post(f"{_ORG}/handshake", connection.post_handshake),
+        web.get(f"{_ORG}/conditions", connection.get_conditions),
+    ]
 
 
 @web.middleware

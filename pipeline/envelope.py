@@ -10,18 +10,26 @@ Encoding: MessagePack, arrays rather than maps; the version comes first.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from pipeline import json_text
+from pipeline.callout import UnixMs
 from pipeline.errors import PoisonError
 from pipeline.gzip_text import inflate
+from pipeline.topology import MAX_MESSAGE_BYTES
 
 VERSION: Final = 1
 # A message's text is at most so many times the message: a worker's memory is bounded by it.
 MAX_INFLATION: Final = 16
 CONTENT_TYPE: Final = "application/vnd.penstock.callouts+msgpack"
+
+# What ingest takes for a `webhook-id`. These are checked again where a message is decoded: whatever
+# else somebody publishes would stop the worker that tried to store it.
+_CalloutId = Annotated[str, Meta(pattern="^[\\x20-\\x7e]{0,255}\\Z")]
+_Size = Annotated[int, Meta(ge=0, lt=MAX_INFLATION * (MAX_MESSAGE_BYTES + 1))]
 
 
 class Kind(StrEnum):
@@ -39,12 +47,12 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     `inflated_bytes` of that JSON, as the org sent it and not masked yet, when those are not 0.
     """
 
-    callout_id: str
-    received_at: int
+    callout_id: _CalloutId
+    received_at: UnixMs
     masked: bool
     body: bytes
     kind: Kind = Kind.CHANGES
-    inflated_bytes: int = 0
+    inflated_bytes: _Size = 0
 
     @property
     def weight_bytes(self) -> int:
@@ -85,7 +93,7 @@ def decode(message: bytes) -> list[Item]:
     """
     try:
         envelope = _decoder.decode(message)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise PoisonError(f"not an envelope: {error}") from error
     if envelope.version != VERSION:
         raise PoisonError(f"envelope version {envelope.version} is not known here")

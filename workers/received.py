@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Final, NamedTuple, assert_never
 
 import msgspec
 
 from pipeline import audit, callout, envelope, json_text
+from pipeline.callout import SalesforceId
 from pipeline.change import Change
 from pipeline.errors import PermanentError, PoisonError, Reason
 from pipeline.gzip_text import GzipError
@@ -23,11 +24,12 @@ _NULL: Final = b"null"
 
 
 class _Identified(msgspec.Struct, frozen=True):
-    Id: str
+    Id: SalesforceId
 
 
 class _Dated(_Identified, frozen=True):
-    SystemModstamp: Any = None
+    # As text, since a number in its place may be beyond all bounds.
+    SystemModstamp: msgspec.Raw = msgspec.Raw()
 
 
 _identity: Final = msgspec.json.Decoder(_Identified)
@@ -243,7 +245,7 @@ def _snapshot(
 ) -> ReceivedChange:
     old, new = _text(change.old), _text(change.new)
     identity = _dated.decode(new or old or b"{}")
-    reading = Reading.of(read, None if new is None else identity.SystemModstamp)
+    reading = Reading.of(read, None if new is None else _string(identity.SystemModstamp))
     captured_at, sequence, capture_id = reading.order
     return ReceivedChange(
         captured_at=captured_at,
@@ -262,6 +264,11 @@ def _snapshot(
         new=new,
         reading=reading,
     )
+
+
+def _string(raw: msgspec.Raw) -> str | None:
+    text = bytes(raw)
+    return msgspec.json.decode(text, type=str) if text.startswith(b'"') else None
 
 
 def _text(raw: msgspec.Raw) -> bytes | None:

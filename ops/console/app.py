@@ -15,6 +15,7 @@ from ops.console.guards import (
     SIGN_OUT,
     known_host,
     own_forms,
+    plain_address,
     secure_headers,
     signed_in,
     told_problems,
@@ -54,7 +55,7 @@ def application(settings: Settings, pool: Pool) -> web.Application:
         drivers=Drivers(settings, pool),
     )
     app = web.Application(
-        middlewares=[told_problems, known_host, signed_in, own_forms],
+        middlewares=[told_problems, known_host, plain_address, signed_in, own_forms],
         client_max_size=_MOST_FORM_BYTES,
     )
     app[CONTEXT] = context

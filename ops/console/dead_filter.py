@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _ANY: Final = "any"
+# The end of the year 9999, the last that a date has: Unix ms.
+_LATEST: Final = 253_402_300_799_999
 
 
 class Age(StrEnum):
@@ -73,8 +75,15 @@ def fields_of(wanted: DeadFilter) -> dict[str, object]:
 
 
 def _moment(fields: Mapping[str, object], name: str) -> int | None:
-    """Return when an age ago was, or the moment itself (Unix ms)."""
+    """Return when an age ago was, or the moment itself (Unix ms).
+
+    Raises:
+        WrongUsage: it is no moment.
+    """
     given = asked.text(fields, name)
     if given is not None and given in set(Age):
         return now_ms() - _AGES_MS[Age(given)]
-    return asked.number(fields, name)
+    moment = asked.number(fields, name)
+    if moment is not None and moment > _LATEST:
+        raise WrongUsage(f"{name}: {moment} is no time in Unix ms")
+    return moment

@@ -77,6 +77,14 @@ async def told_problems(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 @web.middleware
+async def plain_address(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse a path that names nothing: PostgreSQL has no text with a NUL to compare it with."""
+    if "\0" in request.path:
+        raise web.HTTPBadRequest(text="The address is no text.")
+    return await handler(request)
+
+
+@web.middleware
 async def known_host(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer by our own names only: a name of somebody else's may be made to lead to this address.
 

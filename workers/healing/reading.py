@@ -44,7 +44,7 @@ class Reading(NamedTuple):
     total: int | None
 
     @classmethod
-    def of(cls, header: Header, modstamp: object) -> Self:
+    def of(cls, header: Header, modstamp: str | None) -> Self:
         """Return what a snapshot's header says of a record with this SystemModstamp."""
         return cls(
             read_at=header.read_at or header.captured_at,
@@ -102,9 +102,9 @@ def transaction_of(captured_at: int) -> str:
     return f"snapshot-{captured_at // _SECOND_MS}"
 
 
-def _modstamp(value: object, read_at: int) -> int | None:
+def _modstamp(value: str | None, read_at: int) -> int | None:
     """Read a datetime as Apex writes it: `2026-05-01T12:00:00.000+0000`, or with Z."""
-    if not isinstance(value, str):
+    if value is None:
         return None
     try:
         moment = datetime.fromisoformat(value)

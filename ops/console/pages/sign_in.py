@@ -64,7 +64,9 @@ def _form(
     sessions = context_of(request).sessions
     session = request[SESSION] = session_of(request) or sessions.begin()
     response = page(request, "sign_in.html", status=status, error=error)
-    sessions.give(response, session)
+    # A session that somebody is signed in with ends when it does, whatever token is tried in it.
+    if session.token_id is None:
+        sessions.give(response, session)
     if wait_s:
         response.headers["Retry-After"] = str(math.ceil(wait_s))
     return response

@@ -8,19 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import json_text
-from pipeline.envelope import VERSION, Item, Kind, decode, encode
+from pipeline.envelope import MAX_INFLATION, VERSION, Item, Kind, decode, encode
 from pipeline.errors import PoisonError
 from pipeline.gzip_text import GzipError
+from pipeline.topology import MAX_MESSAGE_BYTES
 
 ITEMS = st.lists(
     st.builds(
         Item,
-        callout_id=st.text(max_size=40),
-        received_at=st.integers(0, 2**53),
+        callout_id=st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40),
+        received_at=st.integers(0, 2**53 - 1),
         masked=st.booleans(),
         body=st.binary(max_size=200),
         kind=st.sampled_from(Kind),
-        inflated_bytes=st.integers(0, 2**31),
+        inflated_bytes=st.integers(0, MAX_INFLATION * MAX_MESSAGE_BYTES),
     ),
     max_size=6,
 )
@@ -45,6 +46,31 @@ def test_any_bytes_either_decode_or_are_poison(junk: bytes) -> None:
     except PoisonError:
         return
     assert decode(encode(items)) == items
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        ("msg_1", 2**63, False, b"{}"),
+        ("msg_1", -1, False, b"{}"),
+        ("msg\x00", 1, False, b"{}"),
+        ("é", 1, False, b"{}"),
+        ("m" * 256, 1, False, b"{}"),
+        ("msg_1", 1, False, b"{}", "changes", -1),
+        ("msg_1", 1, False, b"{}", "changes", 2**63),
+    ],
+)
+def test_what_no_ingest_publishes_and_no_worker_could_store_is_poison(
+    item: tuple[object, ...],
+) -> None:
+    with pytest.raises(PoisonError, match="not an envelope"):
+        decode(msgspec.msgpack.encode([VERSION, [item]]))
+
+
+def test_text_that_is_not_utf8_is_poison() -> None:
+    message = msgspec.msgpack.encode([VERSION, [("msg_1", 1, False, b"{}")]])
+    with pytest.raises(PoisonError, match="not an envelope"):
+        decode(message.replace(b"msg_1", b"msg_\xff"))
 
 
 @pytest.mark.parametrize("version", [0, VERSION + 1])

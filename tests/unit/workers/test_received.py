@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from pipeline import callout as contract
-from pipeline import envelope
+from pipeline import envelope, json_text
 from pipeline.objects import Operation, SObject
 from tests.changes import inserted, lead, message, received, updated
 from tests.salesforce import LEAD_ID, ORG_ID, callout
@@ -11,12 +12,12 @@ from workers.received import decode
 
 
 def test_every_change_of_every_callout_of_a_message_comes_out() -> None:
-    first = callout([{"new": lead()}, {"new": lead(Id="00Q5g00000WarmLdEAJ")}], operation="insert")
+    first = callout([{"new": lead()}, {"new": lead(Id="00Q5g00000WarmLEAJ")}], operation="insert")
     changes = received(first, updated(lead(), lead(Status="Open"), sequence=3))
 
     assert [(change.record_id, change.operation) for change in changes] == [
         (LEAD_ID, Operation.INSERT),
-        ("00Q5g00000WarmLdEAJ", Operation.INSERT),
+        ("00Q5g00000WarmLEAJ", Operation.INSERT),
         (LEAD_ID, Operation.UPDATE),
     ]
     assert (changes[2].object, changes[2].sequence) == (SObject.LEAD, 3)
@@ -93,3 +94,25 @@ def test_bytes_that_are_no_envelope_are_poison() -> None:
 
 def test_an_empty_envelope_holds_nothing() -> None:
     assert decode(envelope.encode([])) == ([], [], None)
+
+
+@pytest.mark.parametrize("modstamp", ["9" * 5000, "1e400", "-0", "[]", '"no time"', '"\\ud83d"'])
+def test_a_reading_whose_time_is_none_is_one_without_a_time(modstamp: str) -> None:
+    record = b'{"Id":"%s","SystemModstamp":%s}' % (LEAD_ID.encode(), modstamp.encode())
+    body = msgspec.json.encode(
+        callout([{"new": msgspec.Raw(record)}], operation="snapshot", read_at=1_795_430_400_123)
+    )
+    contract.check(json_text.mask(body))
+    (change,) = received(body)
+
+    assert change.reading is not None
+    assert change.reading.modstamp is None
+    assert change.original(change.new) == record
+
+
+@pytest.mark.parametrize("record_id", ["", "\x00" * 18, "0" * 19, "é" * 15, "1" * 100_000])
+def test_an_id_that_no_record_has_is_poison(record_id: str) -> None:
+    changes, _, poison = decode(message(callout([{"new": {"Id": record_id}}], operation="insert")))
+
+    assert changes == []
+    assert poison is not None

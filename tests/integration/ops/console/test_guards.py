@@ -12,7 +12,7 @@ from ops import console_tokens
 from ops.console_tokens import Role
 from pipeline.settings import Console
 from tests.console import console, form_token, sign_in, signed_in
-from tests.salesforce import ORG_ID
+from tests.salesforce import LEAD_ID, ORG_ID
 
 if TYPE_CHECKING:
     from pipeline.database import Connection
@@ -152,6 +152,18 @@ async def test_wrong_tokens_are_refused_and_after_ten_not_even_looked_at(
     assert await sign_in(client, added.token) is HTTPStatus.TOO_MANY_REQUESTS
 
 
+async def test_a_wrong_token_does_not_make_the_session_that_it_is_tried_in_last_longer(
+    client: Client, connection: Connection
+) -> None:
+    await signed_in(client, connection, Role.VIEW)
+    form = {"token": "wrong", "form_token": await form_token(client, "/orgs")}
+    async with client.post("/sign-in", data=form) as response:
+        assert response.status == HTTPStatus.UNAUTHORIZED
+        assert "Set-Cookie" not in response.headers
+    async with client.get("/orgs") as response:
+        assert response.status == HTTPStatus.OK
+
+
 async def test_it_answers_by_its_own_names_only(database_url: str, connection: Connection) -> None:
     del connection
     public = Console(public_url=f"https://{PUBLIC}")
@@ -192,6 +204,12 @@ async def test_what_is_not_there_is_said_in_words(client: Client, connection: Co
         ("/records?record=00Q000000000000", HTTPStatus.NOT_FOUND, "no change of record"),
         ("/enrollments?state=lost", HTTPStatus.BAD_REQUEST, "is none of pending"),
         ("/records?before=x", HTTPStatus.BAD_REQUEST, "is no place in this list"),
+        (f"/dead?older={2**63 - 1}", HTTPStatus.BAD_REQUEST, "is no time"),
+        ("/dead/plan?newer=253402300800000", HTTPStatus.BAD_REQUEST, "is no time"),
+        ("/orgs/%00", HTTPStatus.BAD_REQUEST, "is no text"),
+        (f"/rules/{ORG_ID}/a%00b", HTTPStatus.BAD_REQUEST, "is no text"),
+        (f"/records/%00/{LEAD_ID}", HTTPStatus.BAD_REQUEST, "is no text"),
+        ("/static/%00", HTTPStatus.BAD_REQUEST, "is no text"),
     ):
         async with client.get(path) as response:
             assert response.status == status, path
