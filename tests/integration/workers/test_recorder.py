@@ -156,7 +156,7 @@ async def test_a_message_that_nothing_can_be_told_of_has_a_row_all_the_same(
     broker: Broker, pool: Pool
 ) -> None:
     odd = envelope.encode(
-        [Item("msg\x00\x00", 2**63 - 1, masked=True, body=b'{"org_id":"\\u0000"}')]
+        [Item("msg\x00\x00", 2**64 - 1, masked=True, body=b'{"org_id":"\\u0000"}')]
     )
     async with broker.connection.channel() as channel:
         dead = await channel.get_exchange(topology.DEAD)
