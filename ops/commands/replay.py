@@ -133,6 +133,8 @@ async def _callouts(runtime: Runtime, asked: _Asked, *, is_applied: bool, json: 
         if not is_applied:
             _print(planned, callout_plan_lines(planned, rate_per_s), json=json)
             return
+        for warning in planned.warnings:
+            click.echo(f"Warning: {warning}", err=True)
         begun = await callout_plan.begin(
             connection, planned, actor=command_line_actor(), rate_per_s=rate_per_s
         )

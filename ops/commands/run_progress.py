@@ -19,6 +19,7 @@ from ops import bulk_runs
 from ops.actions import command_line_actor
 from ops.bulk_runs import LEASE_S, BulkRun, RunState
 from ops.errors import OpsError
+from ops.replay.callouts import told_of_gone
 from ops.run_kinds import work_of
 from pipeline import logs
 from pipeline.database import open_pool
@@ -71,6 +72,8 @@ def counts(run: BulkRun) -> str:
 def ending(run: BulkRun) -> str:
     """Return how a run ended, or how it goes on."""
     told = f"run {run.id} is {run.state}: {counts(run)}"
+    if gone := told_of_gone(run):
+        told += f"; {gone}"
     match run.state:
         case RunState.PAUSED | RunState.FAILED:
             return f"{told}; `penstock runs resume {run.id}` goes on"

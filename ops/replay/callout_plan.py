@@ -12,7 +12,7 @@ from ops import bulk_runs
 from ops.bulk_runs import RunKind
 from ops.errors import OpsError, WrongUsage
 from ops.replay.callouts import CalloutReplay, received_at_of
-from ops.replay.stream import FIRST, LAST, PREFETCH_COUNT, Logged, Place, reading
+from ops.replay.stream import FIRST, last_offset, one
 from ops.times import iso
 from pipeline.errors import BrokerUnavailable
 from workers.received import now_ms
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pipeline.settings import Secret
 
 DEFAULT_RATE_PER_S: Final = 500
-# What comes comes at once; where nothing does, the broker says nothing.
-_QUIET_S: Final = 1.0
+# A place is found by the broker's clock, and `--since` is of ingest's.
+_CLOCKS_DIFFER_MS: Final = 120_000
 
 
 class CalloutPlan(msgspec.Struct, frozen=True):
@@ -54,8 +54,9 @@ async def plan(url: Secret, replay: CalloutReplay) -> CalloutPlan:
     if replay.since_ms >= (now_ms() if replay.until_ms is None else replay.until_ms):
         raise WrongUsage("--since has to be before --until, and before now")
     try:
-        oldest = await _one(url, FIRST)
-        count = 0 if oldest is None else await _count(url, replay)
+        oldest = await one(url, _name(), FIRST)
+        first = None if oldest is None else await one(url, _name(), _time(replay.since_ms))
+        count = 0 if first is None else await _count(url, replay, first.offset)
     except BrokerUnavailable as error:
         raise OpsError(f"RabbitMQ cannot be asked: {error}") from error
     reach_ms = None if oldest is None else received_at_of(oldest)
@@ -64,8 +65,9 @@ async def plan(url: Secret, replay: CalloutReplay) -> CalloutPlan:
         warnings.append(
             "--since is before that: of what ingest received until then, the log has nothing"
         )
+    from_offset = None if first is None else first.offset
     return CalloutPlan(
-        replay=replay,
+        replay=msgspec.structs.replace(replay, from_offset=from_offset),
         since=iso(replay.since_ms),
         until=None if replay.until_ms is None else iso(replay.until_ms),
         reaches_back_to=None if reach_ms is None else iso(reach_ms),
@@ -94,35 +96,16 @@ async def begin(
     )
 
 
-async def _count(url: Secret, replay: CalloutReplay) -> int:
+async def _count(url: Secret, replay: CalloutReplay, first_offset: int) -> int:
     """Return how many messages lie between the places that the broker finds for the times."""
-    first = await _one(url, _time(replay.since_ms))
-    if first is None:
-        return 0
-    beyond = None if replay.until_ms is None else await _one(url, _time(replay.until_ms))
+    beyond = None if replay.until_ms is None else await one(url, _name(), _time(replay.until_ms))
     if beyond is not None:
-        return max(0, beyond.offset - first.offset)
-    return await _last_offset(url, first.offset) + 1 - first.offset
-
-
-async def _one(url: Secret, place: Place) -> Logged | None:
-    async with reading(url, _name(), place, prefetch_count=1) as reader:
-        found = await reader.next(1, timeout_s=_QUIET_S)
-    return found[0] if found else None
-
-
-async def _last_offset(url: Secret, known: int) -> int:
-    last = known
-    async with reading(url, _name(), LAST, prefetch_count=PREFETCH_COUNT) as reader:
-        while found := await reader.next(PREFETCH_COUNT, timeout_s=_QUIET_S):
-            last = max(last, found[-1].offset)
-            if len(found) < PREFETCH_COUNT:
-                break
-    return last
+        return max(0, beyond.offset - first_offset)
+    return await last_offset(url, _name(), first_offset) + 1 - first_offset
 
 
 def _time(unix_ms: int) -> datetime:
-    return datetime.fromtimestamp(unix_ms / 1000, UTC)
+    return datetime.fromtimestamp((unix_ms - _CLOCKS_DIFFER_MS) / 1000, UTC)
 
 
 def _name() -> str:

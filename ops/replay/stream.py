@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # Times 256 KiB stays under 32 MiB.
 PREFETCH_COUNT: Final = 100
 _ANSWER_S: Final = 10.0
+# What comes comes at once; where nothing does, the broker says nothing.
+_QUIET_S: Final = 1.0
 
 # An offset, a time, or one of the ends.
 Place: TypeAlias = "int | datetime | str"
@@ -100,6 +102,32 @@ async def reading(
                 reader = LogReader(channel)
                 await reader.begin(place, prefetch_count)
         yield reader
+
+
+async def one(url: Secret, name: str, place: Place) -> Logged | None:
+    """Return the message at a place, or None where there is none.
+
+    Raises:
+        BrokerUnavailable: as `reading`.
+    """
+    async with reading(url, name, place, prefetch_count=1) as reader:
+        found = await reader.next(1, timeout_s=_QUIET_S)
+    return found[0] if found else None
+
+
+async def last_offset(url: Secret, name: str, known: int) -> int:
+    """Return the offset of the newest message; `known` if there is none.
+
+    Raises:
+        BrokerUnavailable: as `reading`.
+    """
+    last = known
+    async with reading(url, name, LAST, prefetch_count=PREFETCH_COUNT) as reader:
+        while found := await reader.next(PREFETCH_COUNT, timeout_s=_QUIET_S):
+            last = max(last, found[-1].offset)
+            if len(found) < PREFETCH_COUNT:
+                break
+    return last
 
 
 async def _put_mark(channel: AbstractChannel, run_id: int) -> None:

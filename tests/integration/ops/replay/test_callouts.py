@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from ops import bulk_runs
-from ops.bulk_runs import BulkRun, RunState
+from ops.bulk_runs import BulkRun, RunFailed, RunState
 from ops.errors import OpsError
 from ops.replay import callout_plan, callouts
 from ops.replay.callouts import OFFSET_HEADER, CalloutReplay
@@ -186,3 +186,35 @@ async def test_nothing_of_that_time_is_said_so(pool: Pool, settings: Settings) -
     assert (await callout_plan.plan(settings.broker.url, chosen)).reaches_back_to is None
     with pytest.raises(OpsError, match="nothing to do"):
         await begun(pool, settings, chosen)
+
+
+async def test_what_the_log_has_no_more_when_a_run_is_resumed_is_counted_and_told(
+    pool: Pool, settings: Settings, channel: AbstractChannel
+) -> None:
+    for number in range(20):
+        await publish(channel, item(f"msg_{number}"))
+    run = await begun(pool, settings, CalloutReplay(now_ms() - DAY_MS))
+    # As if the run had stopped long ago: what the log keeps now begins later than what comes next.
+    await pool.execute("""UPDATE bulk_run SET cursor = '{"next_offset": -15}'""")
+    ended = await drive(pool, settings, run)
+    assert (ended.state, ended.done_count, ended.failed_count) == (RunState.FINISHED, 20, 15)
+    assert "15 messages were past the log's end" in (callouts.told_of_gone(ended) or "")
+
+
+@pytest.mark.parametrize("count", [0, 30])
+async def test_a_run_whose_log_was_made_anew_fails_and_says_so(
+    pool: Pool, settings: Settings, channel: AbstractChannel, count: int
+) -> None:
+    long_ago = now_ms() - 2 * DAY_MS
+    for number in range(20):
+        await publish(channel, item(f"msg_{number}", received_at=long_ago))
+    run = await begun(pool, settings, CalloutReplay(long_ago))
+    stopped = {"next_offset": 20, "received_at": long_ago}
+    await pool.execute("UPDATE bulk_run SET cursor = $1", msgspec.json.encode(stopped).decode())
+    await channel.queue_delete(topology.LOG, if_unused=False, if_empty=False)
+    await topology.declare(channel)
+    for number in range(count):
+        await publish(channel, item(f"new_{number}"))
+    with pytest.raises(RunFailed, match="the log is not the one that this run began with"):
+        await drive(pool, settings, run)
+    assert (await pool.fetchval("SELECT state FROM bulk_run")) == RunState.FAILED
