@@ -9,6 +9,8 @@ import asyncpg
 from yarl import URL
 
 from ops.errors import OpsError
+from pipeline.database import Hosts
+from pipeline.hosts import urls_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline.database import Connection
     from pipeline.settings import Secret
 
-_CONNECT_TIMEOUT_S: Final = 5.0
 _COMMAND_TIMEOUT_S: Final = 60.0
 
 
@@ -28,9 +29,7 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
         OpsError: it does not answer, or it was not migrated; says what to do.
     """
     try:
-        connection = await asyncpg.connect(
-            url.value,
-            timeout=_CONNECT_TIMEOUT_S,
+        connection = await Hosts(url).connect(
             command_timeout=_COMMAND_TIMEOUT_S,
             server_settings={"application_name": "penstock"},
         )
@@ -48,8 +47,8 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
 
 def _place(url: Secret) -> str:
     try:
-        target = URL(url.value)
+        hosts = [URL(one) for one in urls_of(url.value)]
     except ValueError:
         # Not shown: what cannot be parsed may hold a password anywhere.
         return "the URL that is set"
-    return f"{target.host or 'localhost'}:{target.port or 5432}"
+    return ", ".join(f"{host.host or 'localhost'}:{host.port or 5432}" for host in hosts)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import secrets
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import aio_pika
@@ -17,12 +19,13 @@ from yarl import URL
 
 from pipeline import envelope, metrics, topology
 from pipeline.errors import BrokerUnavailable
+from pipeline.hosts import urls_of
 from pipeline.lifecycle import first_of, wait_or_stop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    from aio_pika.abc import AbstractConnection, AbstractExchange
+    from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
     from tenacity import RetryCallState
 
     from pipeline.settings import Secret
@@ -34,6 +37,8 @@ CLOSE_TIMEOUT_S: Final = 2.0
 HEARTBEAT_S: Final = 10
 RECONNECT_S: Final = 0.1
 QUEUE_CHECK_S: Final = 5.0
+# A channel whose messages are refused is given up for a new one, at most this often.
+RENEW_S: Final = 1.0
 # On what is published again: by which run, and by whom.
 RUN_HEADER: Final = "x-penstock-run"
 BY_HEADER: Final = "x-penstock-by"
@@ -42,21 +47,50 @@ SOURCE_HEADER: Final = "x-penstock-ingest"
 SENT_HEADER: Final = "x-penstock-sent"
 
 
-@contextlib.asynccontextmanager
-async def connection_to(url: Secret, name: str) -> AsyncIterator[AbstractConnection]:
-    """Connect once; close within 2 s on the way out, whatever state the broker is in."""
-    target = URL(url.value)
-    if "heartbeat" not in target.query:
-        target = target.update_query(heartbeat=HEARTBEAT_S)
-    connection = await aio_pika.connect(
-        target, timeout=CONNECT_TIMEOUT_S, client_properties={"connection_name": name}
-    )
-    try:
-        yield connection
-    finally:
-        with contextlib.suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await connection.close()
+class Nodes:
+    """The nodes that a URL names. Each connection tries them in turn, from the one after the last.
+
+    One that lets itself be connected to and does no work, as one that is cut off from the others,
+    is so left for another. The order is drawn: the processes of a fleet spread over the nodes.
+    """
+
+    def __init__(self, url: Secret) -> None:
+        targets = [URL(one) for one in urls_of(url.value)]
+        self._targets = deque(random.sample(targets, len(targets)))
+
+    @contextlib.asynccontextmanager
+    async def connected(self, name: str) -> AsyncIterator[AbstractConnection]:
+        """Connect once; close within 2 s on the way out, whatever state the broker is in."""
+        connection = await self._connect(name)
+        try:
+            yield connection
+        finally:
+            with contextlib.suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await connection.close()
+
+    async def _connect(self, name: str) -> AbstractConnection:
+        tries = len(self._targets)
+        while True:
+            tries -= 1
+            target = self._targets[0]
+            self._targets.rotate(-1)
+            if "heartbeat" not in target.query:
+                target = target.update_query(heartbeat=HEARTBEAT_S)
+            try:
+                return await aio_pika.connect(
+                    target, timeout=CONNECT_TIMEOUT_S, client_properties={"connection_name": name}
+                )
+            except (*CONNECTION_EXCEPTIONS, TimeoutError):
+                if tries == 0:
+                    raise
+
+
+def connection_to(
+    url: Secret, name: str
+) -> contextlib.AbstractAsyncContextManager[AbstractConnection]:
+    """Connect once, to any node; close within 2 s on the way out, whatever state it is in."""
+    return Nodes(url).connected(name)
 
 
 async def keep_connected(
@@ -68,8 +102,9 @@ async def keep_connected(
     """Run `session` on a connection, and on a new one whenever it ends, until `stop`.
 
     A session returns when its connection is of no more use to it. Whatever the broker does is an
-    outage, not an error: it is logged and tried again after 0.1 to 5 s.
+    outage, not an error: it is logged and tried again, on the next node, after 0.1 to 5 s.
     """
+    nodes = Nodes(url)
 
     async def sleep(seconds: float) -> None:
         await wait_or_stop(stop, seconds)
@@ -80,7 +115,7 @@ async def keep_connected(
 
     async def connect_once() -> None:
         if not stop.is_set():
-            async with connection_to(url, name) as connection:
+            async with nodes.connected(name) as connection:
                 await session(connection)
             # However often sessions end by themselves, the broker is not flooded with new ones.
             if not stop.is_set():
@@ -107,8 +142,9 @@ class Publisher:
         self._replay_exchange: AbstractExchange | None = None
         self._problem = "not connected to RabbitMQ"
         self._stalled = asyncio.Event()
+        self._refused = asyncio.Event()
         self._was_connected = asyncio.Event()
-        self._confirmed_at = 0.0
+        self._confirmed_at = self._opened_at = 0.0
         # Of this run: whatever another counts is none of ours.
         self.source = secrets.token_hex(8)
 
@@ -141,24 +177,46 @@ class Publisher:
     async def _session(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             is_new = not await topology.exists(connection)
-            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            exchange = await topology.declare(channel)
-            replay_exchange = await channel.get_exchange(topology.REPLAY, ensure=False)
+            async with connection.channel() as channel:
+                await topology.declare(channel)
         if is_new:
             await wait_or_stop(stop, topology.SETTLE_S)
         self._stalled.clear()
-        self._exchange, self._replay_exchange = exchange, replay_exchange
-        self._was_connected.set()
-        log.info("broker_connected")
-        ends = (channel.closed, connection.closed, self._stalled.wait, stop.wait)
         try:
+            channel, former = await self._open(connection), None
+            self._was_connected.set()
+            log.info("broker_connected")
             # The stream takes every message, so one whose queue was deleted would be confirmed too.
-            while await topology.exists(connection):
-                if await first_of(*(end() for end in ends), timeout_s=QUEUE_CHECK_S):
+            while await _has_queues(connection):
+                ends = (channel.closed, connection.closed, self._stalled.wait, stop.wait)
+                happened = (end() for end in (*ends, self._refused.wait))
+                if not await first_of(*happened, timeout_s=QUEUE_CHECK_S):
+                    continue
+                if channel.is_closed or connection.is_closed or not self._refused.is_set():
                     return
+                log.warning("channel_renewed")
+                if former is not None:
+                    await former.close()
+                # What is under way on the last one is still confirmed.
+                channel, former = await self._open(connection), channel
             log.warning("queues_missing")
         finally:
             self._exchange = self._replay_exchange = None
+
+    async def _open(self, connection: AbstractConnection) -> AbstractChannel:
+        """Publish on a new channel from now on.
+
+        A channel may go on refusing for ever after its queue's leader died, though the queue has
+        another by now and is empty: seen on RabbitMQ 3.10. A new one is refused only by a full one.
+        """
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            exchange = await channel.get_exchange(topology.CHANGES, ensure=False)
+            replay_exchange = await channel.get_exchange(topology.REPLAY, ensure=False)
+        self._exchange, self._replay_exchange = exchange, replay_exchange
+        self._opened_at = time.monotonic()
+        self._refused.clear()
+        return channel
 
     async def publish(self, items: Sequence[envelope.Item], routing_key: str) -> None:
         """Publish one message; return once the broker has confirmed it.
@@ -220,6 +278,8 @@ class Publisher:
             raise BrokerUnavailable(f"no queue is bound for {routing_key}") from error
         except DeliveryError as error:
             metrics.publishes.labels("refused").inc()
+            if time.monotonic() - self._opened_at > RENEW_S:
+                self._refused.set()
             raise BrokerUnavailable("the queue is full or has no leader") from error
         except CONNECTION_EXCEPTIONS as error:
             metrics.publishes.labels("lost").inc()
@@ -227,3 +287,8 @@ class Publisher:
         self._confirmed_at = time.monotonic()
         metrics.publishes.labels("confirmed").inc()
         metrics.confirm_seconds.observe(self._confirmed_at - started)
+
+
+async def _has_queues(connection: AbstractConnection) -> bool:
+    async with asyncio.timeout(CONNECT_TIMEOUT_S):
+        return await topology.exists(connection)

@@ -10,13 +10,14 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-import aio_pika
 import pytest
 
 from ops.stack import PrivatePostgres, PrivateRabbitMQ
 from ops.stack.errors import StackError
 from ops.stack.programs import install_missing
 from pipeline import topology
+from pipeline.broker import connection_to
+from pipeline.settings import Secret
 from tests.processes import PenstockProcesses
 from tests.servers import (
     LoopThread,
@@ -134,7 +135,7 @@ async def penstock(
         "PENSTOCK_LOG__FORMAT": "json",
     }
     # Ingest waits a moment after it has made new queues; not in every test.
-    async with await aio_pika.connect(broker_url) as connection:
+    async with connection_to(Secret(broker_url), "test") as connection:
         await topology.declare(await connection.channel())
     async with PenstockProcesses(environment, tmp_path) as processes:
         yield processes

@@ -32,6 +32,10 @@ class Load:
         self.unanswered: set[str] = set()
         self.answers: Counter[int] = Counter()
         self.slowest_s = 0.0
+        # Answers that put the sender off and do not say for how long.
+        self.bare_count = 0
+        self._accepted_at = time.monotonic()
+        self._longest_pause_s = 0.0
         self._org = org
         self._sender_count = sender_count
         self._numbers = iter(range(limit))
@@ -55,6 +59,19 @@ class Load:
         """Return once `more_count` more callouts than now were answered 202."""
         target = len(self.accepted) + more_count
         await until(lambda: len(self.accepted) >= target)
+
+    def pause_s(self) -> float:
+        """Return the longest time without a 202 since this was last asked."""
+        now = time.monotonic()
+        longest_s = max(self._longest_pause_s, now - self._accepted_at)
+        self._accepted_at, self._longest_pause_s = now, 0.0
+        return longest_s
+
+    def assert_put_off_at_worst(self) -> None:
+        """Check that every answer was 202, or 503 with Retry-After, and came within 2 s."""
+        assert self.answers.keys() <= {202, 503}, self.answers
+        assert self.bare_count == 0
+        assert self.slowest_s < 2
 
     async def assert_kept(self, penstock: PenstockProcesses) -> None:
         """Wait until all that was accepted is in the history.
@@ -96,10 +113,15 @@ class Load:
             # As long as nobody listens, trying at once would only keep the processor busy.
             await asyncio.sleep(0.01)
             return
-        self.slowest_s = max(self.slowest_s, time.monotonic() - started)
+        now = time.monotonic()
+        self.slowest_s = max(self.slowest_s, now - started)
         self.answers[response.status] += 1
         if response.status == 202:
             self.accepted.add(document["capture_id"])
+            self._longest_pause_s = max(self._longest_pause_s, now - self._accepted_at)
+            self._accepted_at = now
+        elif "Retry-After" not in response.headers:
+            self.bare_count += 1
 
 
 def _insert(number: int) -> dict[str, Any]:

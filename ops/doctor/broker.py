@@ -20,6 +20,7 @@ from yarl import URL
 from ops.doctor.finding import NeedsSetting, NotMade, Verdict, fine, wrong
 from pipeline import topology
 from pipeline.broker import connection_to
+from pipeline.hosts import urls_of
 
 if TYPE_CHECKING:
     from ops.doctor.subject import Subject
@@ -144,7 +145,9 @@ def _said(error: BaseException) -> str:
 
 
 def _vhost(subject: Subject) -> str:
-    return URL(subject.settings.broker.url.value).path.removeprefix("/") or "/"
+    # Every node has the same.
+    url = urls_of(subject.settings.broker.url.value)[0]
+    return URL(url).path.removeprefix("/") or "/"
 
 
 async def _ask(subject: Subject, path: str) -> list[dict[str, Any]]:

@@ -1,10 +1,12 @@
 """A private PostgreSQL: a cluster of its own in one folder, on a port of its own.
 
+Another one may be its standby: a copy of it that streams from it and takes no changes.
+
 Layout of the folder: `server.json` (port, password), `postgres.log`, `data/` (the cluster, owned by
 the user that the server runs as).
 
 Source: PostgreSQL documentation, "initdb", "Shutting Down the Server", "Connections and
-Authentication".
+Authentication", "pg_basebackup", "Log-Shipping Standby Servers".
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 USER: Final = "penstock"
 DATABASE: Final = "penstock"
+STANDBY: Final = "standby"
 SERVICE_USER: Final = "postgres"
 _MAX_CONNECTIONS: Final = 100
 _INITDB_TIMEOUT_S: Final = 120.0
@@ -44,12 +47,18 @@ class PrivatePostgres:
 
     With `said` the server is started again when it dies, and that is said; without, a killed one
     stays down until `start`. fsync is on: what is committed survives a crash of the machine;
-    `settings` (server settings by name) may give that up.
+    `settings` (server settings by name) may give that up. With `primary`, started before, it
+    begins as that one's standby, of which `STANDBY` is the name, with its user and password.
     """
 
     def __init__(
-        self, folder: Path, said: Said | None = None, settings: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        said: Said | None = None,
+        settings: Mapping[str, str] | None = None,
+        primary: PrivatePostgres | None = None,
     ) -> None:
+        self._primary = primary
         self._folder = folder
         self._settings = dict(settings or {})
         self._said = said
@@ -77,7 +86,7 @@ class PrivatePostgres:
         account = await _account_reaching(self._folder)
         await self.stop()
         await outlast_predecessor(self._log_path, _STOP_TIMEOUT_S)
-        self._remembered = remember(self._folder / "server.json", ["sql"], ["password"])
+        self._remembered = self._remember()
         executable = await self._prepare_cluster(account)
         self._server = Supervised(self._child(executable, account), self._said)
         try:
@@ -103,20 +112,29 @@ class PrivatePostgres:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _url_of(self, database: str) -> str:
+    def _remember(self) -> Remembered:
+        path = self._folder / "server.json"
+        if self._primary is None:
+            return remember(path, ["sql"], ["password"])
+        shared = self._primary._known()  # noqa: SLF001  another of this very class
+        return Remembered(remember(path, ["sql"], []).ports, shared.secrets)
+
+    def _known(self) -> Remembered:
         if self._remembered is None:
             raise StackError("the private PostgreSQL has not been started")
-        password, port = self._remembered.secrets["password"], self._remembered.ports["sql"]
+        return self._remembered
+
+    def _url_of(self, database: str) -> str:
+        known = self._known()
+        password, port = known.secrets["password"], known.ports["sql"]
         # Without sslmode a client looks for certificates in the home folder of whoever runs it.
         authority = f"{USER}:{password}@127.0.0.1:{port}"
         return f"postgresql://{authority}/{database}?sslmode=disable"
 
     def _child(self, executable: Path, account: Account | None) -> Child:
-        if self._remembered is None:
-            raise StackError("the private PostgreSQL has no port yet")
         settings = {
             "listen_addresses": "127.0.0.1",
-            "port": self._remembered.ports["sql"],
+            "port": self._known().ports["sql"],
             "unix_socket_directories": "",
             "max_connections": _MAX_CONNECTIONS,
             "track_commit_timestamp": "on",
@@ -145,14 +163,52 @@ class PrivatePostgres:
         if unfinished.exists():
             shutil.rmtree(unfinished)
         make_folder(unfinished, 0o700, account)
+        if self._primary is None:
+            await self._initialise(unfinished, found, account)
+        else:
+            await self._copy(self._primary, unfinished, found, account)
+        unfinished.rename(cluster)
+        return found.postgres
+
+    async def _copy(
+        self,
+        primary: PrivatePostgres,
+        folder: Path,
+        found: programs.PostgresPrograms,
+        account: Account | None,
+    ) -> None:
+        """Copy a primary that runs. The copy streams from it; a slot keeps what it needs."""
+        known = primary._known()
+        server = f"host=127.0.0.1 port={known.ports['sql']} user={USER} sslmode=disable"
+        await run(
+            [
+                str(found.basebackup),
+                f"--pgdata={folder}",
+                f"--dbname={server} application_name={STANDBY}",
+                "--checkpoint=fast",
+                "--create-slot",
+                f"--slot={STANDBY}",
+                "--write-recovery-conf",
+            ],
+            # In the environment, whence it gets into the copy's configuration, and never in a list
+            # of processes.
+            env={**_ENVIRONMENT, "PGPASSWORD": known.secrets["password"]},
+            log_path=self._log_path,
+            cwd=self._folder,
+            account=account,
+            timeout_s=_INITDB_TIMEOUT_S,
+        )
+
+    async def _initialise(
+        self, folder: Path, found: programs.PostgresPrograms, account: Account | None
+    ) -> None:
         password_path = self._folder / "password"
-        secrets = self._remembered.secrets if self._remembered is not None else {}
-        write_secret(password_path, secrets["password"], account)
+        write_secret(password_path, self._known().secrets["password"], account)
         try:
             await run(
                 [
                     str(found.initdb),
-                    f"--pgdata={unfinished}",
+                    f"--pgdata={folder}",
                     f"--username={USER}",
                     f"--pwfile={password_path}",
                     "--auth=scram-sha-256",
@@ -167,8 +223,6 @@ class PrivatePostgres:
             )
         finally:
             password_path.unlink()
-        unfinished.rename(cluster)
-        return found.postgres
 
     async def _answers(self) -> bool:
         try:

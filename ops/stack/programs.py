@@ -45,6 +45,11 @@ class PostgresPrograms:
     initdb: Path
     postgres: Path
 
+    @property
+    def basebackup(self) -> Path:
+        """What copies a server that runs."""
+        return self.initdb.with_name("pg_basebackup")
+
 
 def program_path(environ: Mapping[str, str] = os.environ) -> str:
     """Return the PATH to look for programs in and to give to them: the system's is always there."""

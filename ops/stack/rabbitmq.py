@@ -1,4 +1,7 @@
-"""A private RabbitMQ: one node and its own epmd, in one folder, on ports of their own.
+"""A private RabbitMQ: a node and its own epmd, in one folder, on ports of their own.
+
+Further nodes join the first one's cluster: they share its epmd, by which nodes find one another,
+its cookie, without which they would not talk, and its user.
 
 epmd (Erlang's port mapper, one a machine and a daemon by custom) runs as a foreground child on a
 port of its own: nothing is shared with other Erlang programs and nothing stays behind. All
@@ -27,13 +30,13 @@ from ops.stack.processes import end_group
 from ops.stack.remembered import Remembered, remember
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ops.stack.children import Said
 
 USER: Final = "penstock"
-NODE: Final = "penstock@localhost"
+NAME: Final = "penstock"
 SERVICE_USER: Final = "rabbitmq"
 _MANAGEMENT: Final = "rabbitmq_management"
 _DISK_FREE_LIMIT: Final = "200MB"
@@ -48,14 +51,26 @@ class PrivateRabbitMQ:
     """RabbitMQ in `folder`, on 127.0.0.1 alone; ports and password stay the same across starts.
 
     With `said` node and epmd are started again when they die, and that is said; without, a killed
-    node stays down until `start`. `plugins` are enabled besides the node's own.
+    node stays down until `start`. `plugins` are enabled besides the node's own, `configuration`
+    (by name) is added to it. With `first`, started before and under another name, this node joins
+    that one's cluster when it has no data yet; the first is then the last to stop.
     """
 
-    def __init__(
-        self, folder: Path, *, plugins: Sequence[str] = (), said: Said | None = None
+    def __init__(  # noqa: PLR0913  what a node is, each named at the call
+        self,
+        folder: Path,
+        *,
+        plugins: Sequence[str] = (),
+        said: Said | None = None,
+        name: str = NAME,
+        configuration: Mapping[str, str] | None = None,
+        first: PrivateRabbitMQ | None = None,
     ) -> None:
+        self.node = f"{name}@localhost"
         self._folder = folder
         self._plugins = tuple(plugins)
+        self._configuration = dict(configuration or {})
+        self._first = first
         self._said = said
         self._log_path = folder / "rabbitmq.log"
         self._epmd: Supervised | None = None
@@ -91,15 +106,19 @@ class PrivateRabbitMQ:
         if not await can_reach(self._account, self._folder):
             raise StackError(f"the user {SERVICE_USER} cannot enter {self._folder}")
         found = await programs.rabbitmq()
-        await self.stop()
-        for log_path in (self._log_path, self._epmd_log_path):
-            await outlast_predecessor(log_path, _STOP_TIMEOUT_S)
-        self._remembered = remember(self._folder / "server.json", _PORTS, ["password", "cookie"])
+        await self.stop_node()
+        has_epmd = self._epmd is not None and self._epmd.pid is not None
+        if not has_epmd:
+            # Its predecessors, which are ending, have the ports that it is to have.
+            for log_path in (self._log_path, self._epmd_log_path):
+                await outlast_predecessor(log_path, _STOP_TIMEOUT_S)
+            self._remembered = self._remember()
         self._write_configuration()
-        self._epmd = Supervised(self._epmd_child(found.epmd), self._said)
         self._node = Supervised(self._node_child(found.server), self._said)
         try:
-            await self._epmd.start()
+            if self._first is None and not has_epmd:
+                self._epmd = Supervised(self._epmd_child(found.epmd), self._said)
+                await self._epmd.start()
             await self._node.start()
         except BaseException:
             await self.stop()
@@ -107,17 +126,24 @@ class PrivateRabbitMQ:
 
     async def stop(self) -> None:
         """Stop the node in good order (SIGTERM; SIGKILL if it takes too long), then epmd."""
-        for supervised in (self._node, self._epmd):
-            if supervised is not None:
-                await supervised.stop()
+        await self.stop_node()
+        if self._epmd is not None:
+            await self._epmd.stop()
+
+    async def stop_node(self) -> None:
+        """Stop the node in good order. Its epmd, by which others find one another, runs on."""
+        if self._node is not None:
+            await self._node.stop()
 
     async def kill(self) -> None:
         """SIGKILL the node, as a crash of the machine would."""
         if self._node is not None:
             await self._node.kill()
 
-    async def ctl(self, *args: str) -> str:
+    async def ctl(self, *args: str, tool: str = "rabbitmqctl") -> str:
         """Run rabbitmqctl against the node (`ctl("list_queues", "name")`); return what it prints.
+
+        `tool` is another of that family, such as rabbitmq-queues.
 
         Raises:
             StackError: it failed, with what it printed, or took longer than a minute.
@@ -125,7 +151,7 @@ class PrivateRabbitMQ:
         found = await programs.rabbitmq()
         account = self._account
         process = await asyncio.create_subprocess_exec(
-            found.ctl,
+            found.ctl.with_name(tool),
             "--quiet",
             *args,
             env=self._environment(),
@@ -142,17 +168,25 @@ class PrivateRabbitMQ:
             async with asyncio.timeout(_CTL_TIMEOUT_S):
                 printed = (await process.communicate())[0].decode(errors="replace")
         except TimeoutError:
-            raise StackError(f"rabbitmqctl {args[0]} took over {_CTL_TIMEOUT_S:g} s") from None
+            raise StackError(f"{tool} {args[0]} took over {_CTL_TIMEOUT_S:g} s") from None
         finally:
             end_group(process)
             await process.wait()
         if process.returncode != 0:
-            raise StackError(f"rabbitmqctl {args[0]} failed:\n{printed}")
+            raise StackError(f"{tool} {args[0]} failed:\n{printed}")
         return printed
 
     @property
     def _epmd_log_path(self) -> Path:
         return self._folder / "epmd.log"
+
+    def _remember(self) -> Remembered:
+        path = self._folder / "server.json"
+        if self._first is None:
+            return remember(path, _PORTS, ["password", "cookie"])
+        shared = self._first._known()  # noqa: SLF001  another of this very class
+        own = remember(path, [name for name in _PORTS if name != "epmd"], [])
+        return Remembered({**own.ports, "epmd": shared.ports["epmd"]}, shared.secrets)
 
     def _known(self) -> Remembered:
         if self._remembered is None:
@@ -176,6 +210,12 @@ class PrivateRabbitMQ:
         if _MANAGEMENT in self._plugins:
             configuration["management.tcp.ip"] = "127.0.0.1"
             configuration["management.tcp.port"] = known.ports["management"]
+        if self._first is not None:
+            # A node without data asks these for the cluster; one with data knows it.
+            configuration["cluster_formation.peer_discovery_backend"] = "classic_config"
+            for number, node in enumerate((self._first.node, self.node), start=1):
+                configuration[f"cluster_formation.classic_config.nodes.{number}"] = node
+        configuration |= self._configuration
         lines = "".join(f"{name} = {value}\n" for name, value in configuration.items())
         write_secret(self._folder / "rabbitmq.conf", lines, account)
         write_secret(self._folder / "enabled_plugins", f"[{','.join(self._plugins)}].\n", account)
@@ -194,7 +234,7 @@ class PrivateRabbitMQ:
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             # The script becomes the Erlang VM instead of waiting for it: signals reach the node.
             "RUNNING_UNDER_SYSTEMD": "true",
-            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(known.ports["distribution"]),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
@@ -227,7 +267,7 @@ class PrivateRabbitMQ:
 
     def _node_child(self, executable: Path) -> Child:
         return Child(
-            name="RabbitMQ",
+            name=f"RabbitMQ node {self.node}" if self._first is not None else "RabbitMQ",
             argv=[str(executable)],
             env=self._environment(),
             log_path=self._log_path,

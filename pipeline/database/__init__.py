@@ -2,6 +2,7 @@
 
 from pipeline.database.apply import MigrationHeld
 from pipeline.database.following import Following
+from pipeline.database.hosts import DATABASE_ERRORS, Hosts
 from pipeline.database.migrate import (
     migrate,
     pending_migrations,
@@ -9,12 +10,13 @@ from pipeline.database.migrate import (
     unknown_migrations,
 )
 from pipeline.database.partitions import drop_partitions, ensure_partitions, window
-from pipeline.database.pool import DATABASE_ERRORS, Connection, Pool, open_pool
+from pipeline.database.pool import Connection, Pool, open_pool
 
 __all__ = [
     "DATABASE_ERRORS",
     "Connection",
     "Following",
+    "Hosts",
     "MigrationHeld",
     "Pool",
     "drop_partitions",

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
 import structlog
 
-from pipeline.database.pool import DATABASE_ERRORS
+from pipeline.database.hosts import CONNECT_TIMEOUT_S, DATABASE_ERRORS, Hosts
 from pipeline.lifecycle import first_of, wait_or_stop
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ log = structlog.get_logger()
 
 REFRESH_S: Final = 30.0
 _RECONNECT_S: Final = 0.5
-_CONNECT_TIMEOUT_S: Final = 5.0
 
 
 class Following:
@@ -34,7 +32,7 @@ class Following:
     """
 
     def __init__(self, database_url: Secret, name: str, reads: Mapping[str, Read]) -> None:
-        self._database_url = database_url
+        self._hosts = Hosts(database_url)
         self._name = name
         self._reads = reads
         self.is_listening = False
@@ -51,10 +49,8 @@ class Following:
                 await wait_or_stop(stop, _RECONNECT_S)
 
     async def _follow(self, stop: asyncio.Event) -> None:
-        connection = await asyncpg.connect(
-            self._database_url.value,
-            timeout=_CONNECT_TIMEOUT_S,
-            command_timeout=_CONNECT_TIMEOUT_S,
+        connection = await self._hosts.connect(
+            command_timeout=CONNECT_TIMEOUT_S,
             server_settings={"application_name": self._name},
         )
         lost, told = asyncio.Event(), asyncio.Event()
@@ -83,4 +79,4 @@ class Following:
         finally:
             self.is_listening = False
             if not connection.is_closed():
-                await connection.close(timeout=_CONNECT_TIMEOUT_S)
+                await connection.close(timeout=CONNECT_TIMEOUT_S)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 
+from pipeline.database.hosts import Hosts
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -18,19 +20,8 @@ if TYPE_CHECKING:
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
-CONNECT_TIMEOUT_S: Final = 5.0
 COMMAND_TIMEOUT_S: Final = 60.0
 CLOSE_TIMEOUT_S: Final = 3.0
-
-# All that a statement raises, for whoever makes no difference between an outage and a refusal. A
-# connection that the server is just closing answers with the driver's internal error.
-DATABASE_ERRORS: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 
 
 @contextlib.asynccontextmanager
@@ -40,10 +31,9 @@ async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
     Closing it takes at most 3 s; what is not closed by then is broken off.
     """
     pool = asyncpg.create_pool(
-        settings.url.value,
+        connect=Hosts(settings.url).connect,
         min_size=0,
         max_size=settings.pool_size,
-        timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
         server_settings={"application_name": name},
     )

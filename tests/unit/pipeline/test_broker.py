@@ -8,7 +8,7 @@ import pytest
 from yarl import URL
 
 from pipeline import broker
-from pipeline.broker import Publisher, keep_connected
+from pipeline.broker import Publisher, connection_to, keep_connected
 from pipeline.envelope import Item
 from pipeline.errors import BrokerUnavailable
 from pipeline.settings import Secret
@@ -35,6 +35,7 @@ class Broker:
 
     def __init__(self, *failures: Exception) -> None:
         self._failures = list(failures)
+        self.asked: list[str | None] = []
         self.connections: list[Connection] = []
         self.url = URL()
         self.slept: list[float] = []
@@ -46,6 +47,7 @@ class Broker:
 
     async def _connect(self, url: URL, **_: Any) -> Connection:  # noqa: ANN401
         self.url = url
+        self.asked.append(url.host)
         if self._failures:
             raise self._failures.pop(0)
         self.connections.append(Connection())
@@ -129,6 +131,41 @@ async def test_a_heartbeat_finds_a_dead_broker_unless_the_url_says_otherwise(
     stop = asyncio.Event()
     await keep_connected(Secret(BROKER.value + asked), "test", stop, session_that_stops(stop))
     assert there.url.query["heartbeat"] == heartbeat
+
+
+async def test_a_node_that_is_away_is_left_out_and_one_that_ends_a_session_comes_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = Broker(ConnectionRefusedError(), TimeoutError()).take_part(monkeypatch)
+    stop = asyncio.Event()
+    url = Secret("amqp://guest@a,b,c/")
+    async with asyncio.timeout(DEADLINE_S):
+        await keep_connected(url, "test", stop, session_that_stops(stop, after=3))
+    # The third is connected to at once; after its session the first and the second have their turn.
+    first_turn = there.asked[:3]
+    assert sorted(map(str, first_turn)) == ["a", "b", "c"]
+    assert there.asked[3:] == first_turn[:2]
+    assert 0.1 in there.slept
+    assert len(there.slept) == 2, "of the two sessions that ended, and of no node"
+
+
+async def test_nodes_that_are_all_away_are_each_tried_once_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = Broker(*[ConnectionRefusedError()] * 6).take_part(monkeypatch)
+    stop = asyncio.Event()
+    async with asyncio.timeout(DEADLINE_S):
+        await keep_connected(Secret("amqp://guest@a,b,c/"), "test", stop, session_that_stops(stop))
+    assert len(away.slept) == 2
+    assert len(away.asked) == 7
+
+
+async def test_processes_spread_over_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Broker().take_part(monkeypatch)
+    for _ in range(100):
+        async with connection_to(Secret("amqp://guest@a,b,c/"), "test"):
+            pass
+    assert set(there.asked) == {"a", "b", "c"}
 
 
 async def test_nothing_is_published_before_there_is_a_connection() -> None:

@@ -162,6 +162,7 @@ def test_every_documented_default_is_what_its_variable_may_be_set_to() -> None:
 
 
 BROKER = "PENSTOCK_BROKER__URL"
+MANAGEMENT = "PENSTOCK_BROKER__MANAGEMENT_URL"
 DATABASE = "PENSTOCK_DATABASE__URL"
 
 
@@ -174,10 +175,19 @@ DATABASE = "PENSTOCK_DATABASE__URL"
         (BROKER, "amqp://me:hunter2/x@topsecret:5672/", "no host or port where one belongs"),
         (BROKER, "amqp://me:hunter2?x@topsecret:5672/", "no host or port where one belongs"),
         (BROKER, "amqp://me:hunter2@topsecret:port/", "no host or port where one belongs"),
+        (BROKER, "amqp://me:hunter2@topsecret,,other/", "no host or port where one belongs"),
+        (MANAGEMENT, "http://me:hunter2@topsecret,other", "names several hosts; one node tells"),
         (DATABASE, "mysql://me:hunter2@topsecret/", "does not begin with postgresql:// or"),
         (DATABASE, "host=topsecret password=hunter2", "does not begin with postgresql:// or"),
         (DATABASE, "postgresql://me:hunter2#x@topsecret/x", "no host or port where one belongs"),
         (DATABASE, "postgresql://me:hunter2@topsecret:port/x", "no host or port where one belongs"),
+        (DATABASE, "postgresql://me:hunter2@topsecret,/x", "no host or port where one belongs"),
+        (DATABASE, "postgresql://me:hunter2@topsecret,b/x", "names several hosts, of which any"),
+        (
+            DATABASE,
+            "postgresql://me:hunter2@topsecret,b/x?target_session_attrs=prefer-standby",
+            "names several hosts, of which any would do: add ?target_session_attrs=read-write",
+        ),
     ],
 )
 def test_a_wrong_url_is_refused_and_not_quoted(variable: str, url: str, told: str) -> None:
@@ -195,9 +205,10 @@ def test_a_wrong_url_is_refused_and_not_quoted(variable: str, url: str, told: st
         (BROKER, "amqp://broker"),
         (BROKER, "amqps://me:hunter%232@broker:5671/penstock"),
         (BROKER, "amqp://me:hunter2@[::1]:5672/%2F"),
+        (BROKER, "amqps://me:hunter2@one,two:5673,[::1]:5672/%2F"),
         (DATABASE, "postgres://me:hunter2@database/x"),
         (DATABASE, "postgresql://me:hunter%232@one:5432,two:5433/x?target_session_attrs=primary"),
-        (DATABASE, "postgresql://me@[2001:db8::1]:5432,[::1]/x"),
+        (DATABASE, "postgresql://me@[2001:db8::1]:5432,[::1]/x?target_session_attrs=read-write"),
         (DATABASE, "postgresql:///x?host=/tmp"),
         (DATABASE, "postgresql://me@/x?host=/tmp"),
     ],

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+
+from pipeline.hosts import urls_of
+
+
+@pytest.mark.parametrize(
+    ("url", "urls"),
+    [
+        (
+            "amqp://me:p%2Cw@a,b:5673,[::1]:5674/v%2Fh?heartbeat=3",
+            [
+                "amqp://me:p%2Cw@a/v%2Fh?heartbeat=3",
+                "amqp://me:p%2Cw@b:5673/v%2Fh?heartbeat=3",
+                "amqp://me:p%2Cw@[::1]:5674/v%2Fh?heartbeat=3",
+            ],
+        ),
+        ("postgresql://a,b/x", ["postgresql://a/x", "postgresql://b/x"]),
+        ("amqp://me:a,b@one/", ["amqp://me:a,b@one/"]),
+        ("postgresql:///x?host=/tmp", ["postgresql:///x?host=/tmp"]),
+        ("", [""]),
+    ],
+)
+def test_each_host_has_a_url_of_its_own_with_all_the_rest(url: str, urls: list[str]) -> None:
+    assert urls_of(url) == urls
