@@ -189,16 +189,17 @@ class Publisher:
             # The stream takes every message, so one whose queue was deleted would be confirmed too.
             while await _has_queues(connection):
                 ends = (channel.closed, connection.closed, self._stalled.wait, stop.wait)
-                happened = (end() for end in (*ends, self._refused.wait))
-                if not await first_of(*happened, timeout_s=QUEUE_CHECK_S):
-                    continue
-                if channel.is_closed or connection.is_closed or not self._refused.is_set():
+                await first_of(
+                    *(end() for end in ends), self._refused.wait(), timeout_s=QUEUE_CHECK_S
+                )
+                if channel.is_closed or self._stalled.is_set() or stop.is_set():
                     return
-                log.warning("channel_renewed")
-                if former is not None:
-                    await former.close()
-                # What is under way on the last one is still confirmed.
-                channel, former = await self._open(connection), channel
+                if self._refused.is_set():
+                    log.warning("channel_renewed")
+                    if former is not None:
+                        await former.close()
+                    # What is under way on the last one is still confirmed.
+                    channel, former = await self._open(connection), channel
             log.warning("queues_missing")
         finally:
             self._exchange = self._replay_exchange = None

@@ -4,12 +4,14 @@ import asyncio
 import json
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import aio_pika
 import pytest
-from aio_pika.exceptions import ChannelPreconditionFailed
+from aio_pika.exceptions import ChannelPreconditionFailed, DeliveryError
+from aio_pika.exchange import Exchange
+from pamqp.commands import Basic
 
 from pipeline import broker, envelope, topology
 from pipeline.broker import Publisher
@@ -157,6 +159,30 @@ async def until_published(publisher: Publisher) -> None:
                 return await publisher.publish([ITEM], "lead.update")
             except BrokerUnavailable:
                 await asyncio.sleep(0.02)
+
+
+async def test_a_channel_that_refuses_for_ever_is_given_up_for_a_new_one_on_its_connection(
+    publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "RENEW_S", 0.1)
+    publish = Exchange.publish
+    stuck: list[object] = []
+
+    async def refuse(exchange: Exchange, *args: Any, **options: Any) -> object:  # noqa: ANN401
+        # As RabbitMQ 3.10 may once a queue's leader died, whatever became of the queue since.
+        stuck.extend([] if stuck else [exchange.channel])
+        if exchange.channel is stuck[0]:
+            raise DeliveryError(None, Basic.Nack())
+        return await publish(exchange, *args, **options)
+
+    monkeypatch.setattr(Exchange, "publish", refuse)
+    with pytest.raises(BrokerUnavailable, match="full or has no leader"):
+        await publisher.publish([ITEM], "lead.update")
+    publishing = asyncio.create_task(until_published(publisher))
+    while not publishing.done():
+        assert publisher.connected, "others go on meanwhile"
+        await asyncio.sleep(0)
+    await publishing
 
 
 async def test_a_connection_that_the_broker_closes_is_made_again(

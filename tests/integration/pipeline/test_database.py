@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from contextlib import asynccontextmanager
 from importlib import resources
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from ops.stack.ports import LOOPBACK, free_port
 from pipeline.database import (
     DATABASE_ERRORS,
+    Hosts,
     ensure_partitions,
+    hosts,
     migrate,
     open_pool,
     pending_migrations,
@@ -170,3 +174,36 @@ async def test_who_opted_out_and_what_ended_before_an_upgrade_is_known_after_it(
     assert [tuple(row) for row in opt_outs] == [("out", "ana@x.org", True)]
     assert sorted(map(tuple, ends)) == [("gone", "deleted", None), ("loser", "merged", "in")]
     assert [tuple(row) for row in spans] == [("r", 1)]
+
+
+async def test_a_silent_host_and_one_that_is_away_keep_nobody_from_the_one_that_serves(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "CONNECT_TIMEOUT_S", 1.5)
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        # It takes connections, as the kernel of a machine whose programs are frozen does.
+        lost = f"{LOOPBACK}:{silent.getsockname()[1]},{LOOPBACK}:{free_port()}"
+        everyone = Secret(database_url.replace("@", f"@{lost},"))
+        several = Hosts(everyone)
+        for longest_s in (10.0, 1.5):
+            began = time.monotonic()
+            connection = await several.connect()
+            assert await connection.fetchval("SELECT 1") == 1
+            await connection.close()
+            assert time.monotonic() - began < longest_s, "the next time it is asked first"
+        async with open_pool(Database(url=everyone, pool_size=1), "test") as pool:
+            assert await pool.fetchval("SELECT 1") == 1
+
+
+async def test_who_finds_no_primary_hears_of_the_host_that_is_away(database_url: str) -> None:
+    async with connected(database_url) as connection:
+        database = await connection.fetchval("SELECT current_database()")
+        await connection.execute(
+            f"ALTER DATABASE {database} SET default_transaction_read_only = on"
+        )
+    away = f"{LOOPBACK}:{free_port()}"
+    url = database_url.replace("@", f"@{away},") + "&target_session_attrs=read-write"
+    with pytest.raises(ConnectionRefusedError):
+        await Hosts(Secret(url)).connect()
+    with pytest.raises(asyncpg.InternalClientError, match="read-write"):
+        await Hosts(Secret(f"{database_url}&target_session_attrs=read-write")).connect()
