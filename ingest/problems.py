@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RETRY_AFTER_S: Final = 5
+_TYPE: Final = "application/problem+json"
 
 
 class Problem(Exception):
@@ -71,6 +72,31 @@ def unavailable(detail: str) -> Problem:
 
 def render(problem: Problem) -> web.Response:
     """Render one problem as `application/problem+json`."""
+    headers: Mapping[str, str] = (
+        {} if problem.retry_after_s is None else {"Retry-After": str(problem.retry_after_s)}
+    )
+    return web.Response(
+        status=problem.status.value,
+        body=_document(problem),
+        content_type=_TYPE,
+        headers=headers,
+    )
+
+
+def render_last(problem: Problem) -> bytes:
+    """Render one problem as a whole answer, after which the connection ends."""
+    body = _document(problem)
+    lines = (
+        f"HTTP/1.1 {problem.status.value} {problem.status.phrase}",
+        f"Content-Type: {_TYPE}",
+        f"Content-Length: {len(body)}",
+        f"Retry-After: {problem.retry_after_s or 0}",
+        "Connection: close",
+    )
+    return "\r\n".join([*lines, "\r\n"]).encode() + body
+
+
+def _document(problem: Problem) -> bytes:
     document: dict[str, str | int] = {
         "type": "about:blank",
         "title": problem.status.phrase,
@@ -79,12 +105,4 @@ def render(problem: Problem) -> web.Response:
     }
     if problem.place is not None:
         document["place"] = problem.place
-    headers: Mapping[str, str] = (
-        {} if problem.retry_after_s is None else {"Retry-After": str(problem.retry_after_s)}
-    )
-    return web.Response(
-        status=problem.status.value,
-        body=msgspec.json.encode(document),
-        content_type="application/problem+json",
-        headers=headers,
-    )
+    return msgspec.json.encode(document)

@@ -15,6 +15,7 @@ from ingest.audits import AuditHandler
 from ingest.backlog import Backlog
 from ingest.changes import ChangesHandler
 from ingest.connection import ConnectionHandler, SecretRotation
+from ingest.connections import Connections
 from ingest.door import Door
 from ingest.draining import UnderWay
 from ingest.grouping import Grouper
@@ -25,7 +26,7 @@ from ingest.registry import Registry
 from ingest.requests import Requests
 from ingest.signs_of_life import SignsOfLife
 from pipeline import metrics
-from pipeline.admin import AdminServer, listen
+from pipeline.admin import AdminServer
 from pipeline.broker import Publisher
 from pipeline.database import open_pool
 from pipeline.lifecycle import run_until_stopped
@@ -82,19 +83,18 @@ async def run(settings: Settings) -> None:
         )
         connection = ConnectionHandler(registry=registry, door=door, in_flight=in_flight, pool=pool)
         under_way = UnderWay()
-        app = web.Application(middlewares=[under_way.watch, answer_problems])
+        connections = Connections(edge)
+        app = web.Application(middlewares=[connections.watch, under_way.watch, answer_problems])
         app.add_routes(routes(intake, connection, requests, pool))
 
-        runner = web.AppRunner(
-            app, access_log=None, auto_decompress=False, shutdown_timeout=_CLOSE_S
-        )
-        site = await listen(runner, edge.host, edge.port)
-        log.info("listening", address=runner.addresses[0])
+        runner = web.AppRunner(app, shutdown_timeout=_CLOSE_S)
+        server = await connections.listen(runner)
+        log.info("listening", address=server.sockets[0].getsockname())
 
         async def serve(stop: asyncio.Event) -> None:
             try:
                 await stop.wait()
-                await site.stop()
+                server.close()
                 await under_way.drain(edge.drain_s)
             finally:
                 await runner.cleanup()
@@ -117,6 +117,7 @@ async def run(settings: Settings) -> None:
 
         services = {"server": serve, "publisher": publish, "registry": registry.run}
         services |= {"signs of life": note_signs, "tally": tell, "progress": follow}
+        services["connections"] = connections.run
         await run_until_stopped(services)
     log.info("drained")
 

@@ -72,6 +72,11 @@ async def listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:
         await site.start()
     except OSError as error:
         await runner.cleanup()
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise SettingsError(f"cannot listen on {host}:{port}: {reason}") from error
+        raise cannot_listen(host, port, error) from error
     return site
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
+    """Say why nobody can listen on an address."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return SettingsError(f"cannot listen on {host}:{port}: {reason}")

@@ -34,6 +34,12 @@ callouts_per_message = Histogram(
     "penstock_callouts_per_message", "Callouts grouped into one message.", buckets=_COUNTS
 )
 in_flight_bytes = Gauge("penstock_in_flight_bytes", "Bodies that ingest holds, in bytes.")
+connections = Gauge("penstock_connections", "Connections that ingest holds open.")
+connections_ended = Counter(
+    "penstock_connections_ended",
+    "Connections that ingest ended: too slow, evicted by a new one, or above the bound.",
+    ["reason"],
+)
 backlog_wait_seconds = Gauge(
     "penstock_backlog_wait_seconds",
     "How long what this ingest takes in waits for workers, as they tell, in seconds.",

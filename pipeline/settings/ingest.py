@@ -30,6 +30,20 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_in_flight_bytes: Annotated[
         Positive, Meta(description="bodies held at once, in bytes; past it 503")
     ] = 96 * 1024 * 1024
+    max_connections: Annotated[
+        Positive,
+        Meta(
+            description="connections held at once; a new one ends the one that rests the longest,"
+            " or gets 503 where none rests"
+        ),
+    ] = 1000
+    head_timeout_s: Annotated[
+        Seconds, Meta(description="longest wait for the head of a request, once it began")
+    ] = 10.0
+    idle_timeout_s: Annotated[
+        Seconds,
+        Meta(description="time that a connection may rest between requests; more than a proxy's"),
+    ] = 650.0
     body_timeout_s: Annotated[Seconds, Meta(description="longest wait for a request's body")] = 30.0
     publish_timeout_s: Annotated[
         Seconds, Meta(description="longest wait for the broker's confirm; past it 503")
