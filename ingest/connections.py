@@ -7,12 +7,14 @@ It bounds neither their number nor the time that a head takes, nor that of an an
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ingest.open_files import allow_open_files
 from ingest.problems import render_last, unavailable
@@ -31,6 +33,8 @@ log = structlog.get_logger()
 
 # Salesforce sends ten and proxies add a few; with 8 KB each, a head is at most 400 KB.
 _MAX_HEADERS_COUNT: Final = 48
+# No head is so long, even with the body's begin: aiohttp reads on until a request was begun.
+_MAX_HEAD_BYTES: Final = 1024 * 1024
 # Past the longest wait for a body: for the broker or the database, and the answer to leave.
 _ANSWER_S: Final = 30.0
 _LOOK_EVERY_S: Final = 1.0
@@ -45,28 +49,29 @@ _BACKLOG: Final = 1024
 
 
 class _Stage(Enum):
-    """What a connection does, or has to do."""
+    """What a connection is at; it lingers while the body comes of what is answered already."""
 
     HEAD = auto()
     REQUEST = auto()
     REST = auto()
+    LINGER = auto()
 
 
 class Connection(web.RequestHandler):
     """One connection, which knows since when it has been at what it does."""
 
-    __slots__ = ("_all", "since", "stage")
+    __slots__ = ("_all", "_head_bytes", "since", "stage")
 
     def __init__(self, connections: Connections, server: web.Server, **settings: Any) -> None:  # noqa: ANN401  of aiohttp's handler
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._all = connections
-        self.stage = _Stage.HEAD
-        self.since = time.monotonic()
+        self.enter(_Stage.HEAD)
 
     def enter(self, stage: _Stage) -> None:
         """Note what it does from now on."""
         self.stage = stage
         self.since = time.monotonic()
+        self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it."""
@@ -82,7 +87,25 @@ class Connection(web.RequestHandler):
         """Take what came: after a rest, a head begins with it."""
         if self.stage is _Stage.REST:
             self.enter(_Stage.HEAD)
+        self._head_bytes += len(data)
+        if self.stage is _Stage.HEAD and self._head_bytes > _MAX_HEAD_BYTES:
+            metrics.connections_ended.labels("flood").inc()
+            self.cut()
+            return
         super().data_received(data)
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  as aiohttp has it
+        """Tell of a head that cannot be read by what it is, not with its bytes."""
+        error = kwargs.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            log.info("head_refused", error=type(error).__name__)
+        else:
+            super().log_exception(*args, **kwargs)
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether an answer waits for its reader."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
     def cut(self) -> None:
         """End it, whatever is still to be sent."""
@@ -141,7 +164,7 @@ class Connections:
         try:
             return await handler(request)
         finally:
-            connection.enter(_Stage.REST)
+            connection.enter(_Stage.REST if request.content.is_eof() else _Stage.LINGER)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Cut what is too slow until `stop`."""
@@ -149,17 +172,27 @@ class Connections:
             self.cut_slow()
 
     def cut_slow(self) -> None:
-        """Cut what has been at a head, or a request, for too long."""
+        """Cut what has been at a head, a request or its answer for too long."""
         now = time.monotonic()
-        longest_s = {
-            _Stage.HEAD: self._settings.head_timeout_s,
-            _Stage.REQUEST: self._settings.body_timeout_s + _ANSWER_S,
-        }
         for connection in list(self.open):
-            if now - connection.since > longest_s.get(connection.stage, float("inf")):
+            if now - connection.since > self._longest_s(connection):
                 log.info("connection_cut", stage=connection.stage.name.lower())
                 metrics.connections_ended.labels("slow").inc()
                 connection.cut()
+
+    def _longest_s(self, connection: Connection) -> float:
+        match connection.stage:
+            case _Stage.HEAD:
+                return self._settings.head_timeout_s
+            case _Stage.REQUEST:
+                return self._settings.body_timeout_s + _ANSWER_S
+            case _Stage.LINGER:
+                return _ANSWER_S
+            case _Stage.REST:
+                # aiohttp ends one that rests for too long, but not while it cannot be answered.
+                return self._settings.head_timeout_s if connection.is_unread else math.inf
+            case unknown:
+                assert_never(unknown)
 
     @property
     def _most_turned_away(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import json
 import time
@@ -14,16 +13,16 @@ import aio_pika
 import asyncpg
 import msgspec
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline import envelope, json_text
 from pipeline.objects import SObject
 from pipeline.topology import queue_name
+from tests.integration.ingest.rude import Raw, head, metric, raw_client
 from tests.salesforce import LEAD_ID, ORG_ID, Salesforce, callout, sign
 from tests.servers import database_at
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
     from tests.processes import PenstockProcesses, Running
 
@@ -46,61 +45,6 @@ async def ingest(penstock: PenstockProcesses) -> Running:
 async def org(penstock: PenstockProcesses, ingest: Running) -> Salesforce:
     del ingest
     return await Salesforce.connect(penstock, rules="")
-
-
-class Raw:
-    """A client that writes its own bytes."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-
-    async def write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    def end_of_writing(self) -> None:
-        self._writer.write_eof()
-
-    def reset(self) -> None:
-        self._writer.transport.abort()
-
-    async def answer(self) -> tuple[int, bytes]:
-        """Return the status and the head of one answer."""
-        async with asyncio.timeout(10):
-            head = await self._reader.readuntil(b"\r\n\r\n")
-        return int(head.split()[1]), head.lower()
-
-
-@contextlib.asynccontextmanager
-async def raw_client(penstock: PenstockProcesses) -> AsyncIterator[Raw]:
-    address = urlsplit(penstock.ingest_url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    try:
-        yield Raw(reader, writer)
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-def head(org: Salesforce, body: bytes, *lines: str, length: int | None = None) -> bytes:
-    """Return the head of a signed request; `length` None leaves the body's length to `lines`."""
-    signed = [f"{name}: {value}" for name, value in sign(org.secret, body).items()]
-    sized = [] if length is None else [f"Content-Length: {length}"]
-    start = [f"POST /v1/orgs/{ORG_ID}/changes HTTP/1.1", "Host: penstock"]
-    return "\r\n".join([*start, *signed, *sized, *lines, "", ""]).encode("latin-1")
-
-
-async def metric(penstock: PenstockProcesses, ingest: Running, name: str, **labels: str) -> float:
-    async with penstock.session.get(f"{ingest.admin_url}/metrics") as response:
-        families = text_string_to_metric_families(await response.text())
-    return sum(
-        sample.value
-        for family in families
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    )
 
 
 async def until_something_is_held(penstock: PenstockProcesses, ingest: Running) -> None:
