@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawRequestMessage
 
 from ingest.open_files import allow_open_files
 from ingest.problems import render_last, unavailable
@@ -33,8 +34,6 @@ log = structlog.get_logger()
 
 # Salesforce sends ten and proxies add a few; with 8 KB each, a head is at most 400 KB.
 _MAX_HEADERS_COUNT: Final = 48
-# No head is so long, even with the body's begin: aiohttp reads on until a request was begun.
-_MAX_HEAD_BYTES: Final = 1024 * 1024
 # Past the longest wait for a body: for the broker or the database, and the answer to leave.
 _ANSWER_S: Final = 30.0
 _LOOK_EVERY_S: Final = 1.0
@@ -60,7 +59,7 @@ class _Stage(Enum):
 class Connection(web.RequestHandler):
     """One connection, which knows since when it has been at what it does."""
 
-    __slots__ = ("_all", "_head_bytes", "since", "stage")
+    __slots__ = ("_all", "since", "stage")
 
     def __init__(self, connections: Connections, server: web.Server, **settings: Any) -> None:  # noqa: ANN401  of aiohttp's handler
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
@@ -71,7 +70,6 @@ class Connection(web.RequestHandler):
         """Note what it does from now on."""
         self.stage = stage
         self.since = time.monotonic()
-        self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it."""
@@ -87,18 +85,18 @@ class Connection(web.RequestHandler):
         """Take what came: after a rest, a head begins with it."""
         if self.stage is _Stage.REST:
             self.enter(_Stage.HEAD)
-        self._head_bytes += len(data)
-        if self.stage is _Stage.HEAD and self._head_bytes > _MAX_HEAD_BYTES:
-            metrics.connections_ended.labels("flood").inc()
-            self.cut()
-            return
         super().data_received(data)
+        # aiohttp goes on to read, and to keep, what comes after a head that cannot be read.
+        if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
+            self.close()
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  as aiohttp has it
         """Tell of a head that cannot be read by what it is, not with its bytes."""
         error = kwargs.get("exc_info")
         if isinstance(error, HttpProcessingError):
             log.info("head_refused", error=type(error).__name__)
+            # It holds all that was read, in a ring that only the garbage collector would end.
+            error.__traceback__ = None
         else:
             super().log_exception(*args, **kwargs)
 

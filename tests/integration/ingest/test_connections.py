@@ -28,7 +28,7 @@ HEAD_TIMEOUT_S = 1.0
 UPDATE = [{"old": {"Id": LEAD_ID}, "new": {"Id": LEAD_ID}}]
 START = f"POST /v1/orgs/{ORG_ID}/changes HTTP/1.1\r\nHost: p\r\n".encode()
 # What a rude client may have ingest hold: all of a head, and what the kernel takes in besides.
-MAX_GROWTH_BYTES = 64 * 1024 * 1024
+MAX_GROWTH_BYTES = 32 * 1024 * 1024
 
 
 @pytest.fixture
