@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "doctor": "ops.commands.doctor:doctor",
     "audit": "ops.commands.audit:audit",
     "dead": "ops.commands.dead:dead",
+    "forget": "ops.commands.forget:forget",
     "gaps": "ops.commands.gaps:gaps",
     "replay": "ops.commands.replay:replay",
     "runs": "ops.commands.runs:runs",

@@ -38,6 +38,7 @@ class Action(StrEnum):
     DEAD_DISCARD = "dead_discard"
     HISTORY_REPLAY = "history_replay"
     CALLOUT_REPLAY = "callout_replay"
+    FORGET = "forget"
     RUN_PAUSE = "run_pause"
     RUN_RESUME = "run_resume"
     RUN_CANCEL = "run_cancel"

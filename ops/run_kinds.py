@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, assert_never
 
+from ops import forget
 from ops.bulk_runs import RunKind
 from ops.dead_letters import discard, replay
 from ops.replay import callouts, history
@@ -26,5 +27,7 @@ def work_of(kind: RunKind, settings: Settings) -> AbstractAsyncContextManager[Wo
             return history.work(parent_wait_s=settings.worker.parent_wait_s)
         case RunKind.CALLOUT_REPLAY:
             return callouts.work(settings)
+        case RunKind.FORGET:
+            return forget.work()
         case unknown:
             assert_never(unknown)

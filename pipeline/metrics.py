@@ -62,6 +62,11 @@ deliveries_settled = Counter(
 changes_committed = Counter(
     "penstock_changes_committed", "Changes that workers committed; dead letters apart.", ["object"]
 )
+changes_forgotten = Counter(
+    "penstock_changes_forgotten",
+    "Changes of people who were forgotten: dropped, and acked.",
+    ["object"],
+)
 dead_letters = Counter(
     "penstock_dead_letters",
     "Changes and messages that became dead letters, by reason.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline import metrics
@@ -12,6 +13,7 @@ from workers import dead_letters, tries
 from workers.continuity.gaps import Continuity
 from workers.dead_letters import DeadLetter, Streak
 from workers.enrollments import fire
+from workers.forgotten import Forgotten, ForgottenMeanwhile
 from workers.healing.progress import keep_progress
 from workers.healing.snapshots import find_current, keep_absences
 from workers.history import insert_history
@@ -29,9 +31,11 @@ from workers.rule_book import RuleBook
 from workers.stages import Stage, Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from pipeline.database import Connection, Pool
+    from workers.forgotten import Sifted
+    from workers.history import ChangeKey
     from workers.received import ReceivedChange
 
 _MAX_TRIES: Final = 3
@@ -42,6 +46,14 @@ class Outcome(NamedTuple):
 
     committed_count: int
     dead_count: int
+    forgotten_count: int = 0
+
+
+class _Part(NamedTuple):
+    """What of some changes was not committed; the forgotten ones by their keys."""
+
+    dead: list[DeadLetter]
+    forgotten: frozenset[ChangeKey]
 
 
 class Processor:
@@ -64,6 +76,7 @@ class Processor:
         self._parent_wait_s = parent_wait_s
         self._rule_book = RuleBook()
         self._continuity = Continuity(confirm_s=gap_confirm_s)
+        self._forgotten = Forgotten()
         self._streak = Streak()
         # Marks of this process that stand: of the suspects under way, and of the few that went back
         # to their queue while the database was too far away to take the mark back.
@@ -83,20 +96,25 @@ class Processor:
         # transaction the locks of both would be out of order.
         absent = [one for one in batch if one.is_absent]
         parts = (batch,) if not absent else ([one for one in batch if not one.is_absent], absent)
-        dead = [letter for part in parts for letter in await self._commit_or_narrow(part)]
-        _count(batch, dead)
-        return Outcome(len(batch) - len(dead), len(dead))
+        done = [await self._commit_or_narrow(part) for part in parts]
+        dead = [letter for part in done for letter in part.dead]
+        forgotten = frozenset().union(*(part.forgotten for part in done))
+        _count(batch, dead, forgotten)
+        kept_count = len(batch) - len(dead) - len(forgotten)
+        return Outcome(kept_count, len(dead), len(forgotten))
 
-    async def _commit_or_narrow(self, batch: Sequence[ReceivedChange]) -> list[DeadLetter]:
+    async def _commit_or_narrow(self, batch: Sequence[ReceivedChange]) -> _Part:
         try:
-            dead = await self._commit(batch, narrowing=False)
+            part = await self._commit(batch, narrowing=False)
+        except ForgottenMeanwhile:
+            return await self._commit_or_narrow(batch)
         except Exception as error:
             if classify(error) is not Kind.PERMANENT:
                 raise
             # A batch with a bad change costs a second transaction, with savepoints; others none.
-            dead = await self._commit(batch, narrowing=True)
-        self._streak.count(dead, change_count=len(batch))
-        return dead
+            part = await self._commit(batch, narrowing=True)
+        self._streak.count(part.dead, change_count=len(batch))
+        return part
 
     async def process_suspect(self, change: ReceivedChange) -> Outcome:
         """Commit one change that may crash this process, after a mark that outlives the crash.
@@ -124,38 +142,45 @@ class Processor:
             return outcome
         error = PermanentError(Reason.CRASHED_WORKER, f"{_MAX_TRIES} workers died on this change")
         async with self._pool.acquire() as connection, connection.transaction():
-            await dead_letters.insert(connection, [DeadLetter.of(change, error)])
+            is_forgotten = bool((await self._forgotten.among(connection, [change])).keys)
+            if not is_forgotten:
+                await dead_letters.insert(connection, [DeadLetter.of(change, error)])
             await tries.clear(connection, change)
         del self._marked[change.key]
+        if is_forgotten:
+            metrics.changes_forgotten.labels(change.object).inc()
+            return Outcome(0, 0, 1)
         metrics.dead_letters.labels(change.object, error.reason).inc()
         return Outcome(0, 1)
 
-    async def _commit(
-        self, batch: Sequence[ReceivedChange], *, narrowing: bool
-    ) -> list[DeadLetter]:
-        timely, dead = self._split_by_time(batch)
+    async def _commit(self, batch: Sequence[ReceivedChange], *, narrowing: bool) -> _Part:
         async with self._pool.acquire() as connection, connection.transaction():
+            sifted = await self._forgotten.among(connection, batch)
+            timely, dead = self._split_by_time(one for one in batch if one.key not in sifted.keys)
             if narrowing:
-                dead += await self._persist_narrowed(connection, timely)
+                dead += await self._persist_narrowed(connection, timely, sifted)
             else:
-                await self._persist(connection, timely)
+                await self._persist(connection, timely, sifted)
             await dead_letters.insert(connection, dead)
             self._streak.check(dead, change_count=len(batch))
             watch = Stopwatch()
         watch.lap(Stage.COMMIT)
-        return dead
+        return _Part(dead, sifted.keys)
 
     async def _persist_narrowed(
-        self, connection: Connection, batch: Sequence[ReceivedChange]
+        self, connection: Connection, batch: Sequence[ReceivedChange], sifted: Sifted
     ) -> list[DeadLetter]:
         """Persist what can be, in one pass that locks in order; return what cannot."""
-        failing = await find_failing(connection, batch, self._persist)
+        failing = await find_failing(connection, batch, partial(self._persist, sifted=sifted))
         dead = [DeadLetter.of(change, error) for change, error in failing]
         dead_keys = {letter.change.key for letter in dead}
-        await self._persist(connection, [one for one in batch if one.key not in dead_keys])
+        kept = [one for one in batch if one.key not in dead_keys]
+        await self._persist(connection, kept, sifted)
         return dead
 
-    async def _persist(self, connection: Connection, batch: Sequence[ReceivedChange]) -> None:
+    async def _persist(
+        self, connection: Connection, batch: Sequence[ReceivedChange], sifted: Sifted
+    ) -> None:
         if not batch:
             return
         await keep_redeliveries(connection, batch)
@@ -173,6 +198,7 @@ class Processor:
         watch.lap(Stage.RECORDS)
         if epoch is None:
             return
+        await self._forgotten.recheck(connection, epoch, batch, sifted)
         await self._rule_book.turn_to(epoch, connection)
         await keep_opt_outs(connection, [*new, *states])
         judgeable = [change for change in new if change.key not in too_late]
@@ -207,8 +233,15 @@ class Processor:
         return timely, dead
 
 
-def _count(batch: Sequence[ReceivedChange], dead: Sequence[DeadLetter]) -> None:
+def _count(
+    batch: Sequence[ReceivedChange], dead: Sequence[DeadLetter], forgotten: Collection[ChangeKey]
+) -> None:
     committed = Counter(change.object for change in batch)
+    if forgotten:
+        dropped = Counter(change.object for change in batch if change.key in forgotten)
+        committed.subtract(dropped)
+        for sobject, count in dropped.items():
+            metrics.changes_forgotten.labels(sobject).inc(count)
     committed.subtract(letter.change.object for letter in dead)
     for sobject, count in committed.items():
         metrics.changes_committed.labels(sobject).inc(count)

@@ -19,6 +19,7 @@ class RunKind(StrEnum):
     DEAD_DISCARD = "dead_discard"
     HISTORY_REPLAY = "history_replay"
     CALLOUT_REPLAY = "callout_replay"
+    FORGET = "forget"
 
 
 class RunState(StrEnum):

@@ -14,7 +14,16 @@ import asyncpg
 from pipeline.database.migrate import migrations
 from tests.simulation.statements_enrollments import HANDLERS as ENROLLMENTS
 from tests.simulation.statements_relay import HANDLERS as RELAY
-from workers import dead_letters, history, record_ends, recorder, redeliveries, rule_book, tries
+from workers import (
+    dead_letters,
+    forgotten,
+    history,
+    record_ends,
+    recorder,
+    redeliveries,
+    rule_book,
+    tries,
+)
 from workers.continuity import gaps, stored, watched
 
 if TYPE_CHECKING:
@@ -200,6 +209,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     watched._READ_EPOCH: _constant({"epoch": 1}),
     watched._READ_SPANS: _constant(),
     watched._READ_CALCULATED: _constant(),
+    forgotten._READ_ORGS: _constant(),
     rule_book._READ_EPOCH: _constant({"epoch": 1}),
     rule_book._READ_RULES: _rules,
     rule_book._READ_ORGS: _orgs,

@@ -19,11 +19,14 @@ EnrollmentKey: TypeAlias = tuple[str, str, str]
 # Leave word once for each generation and kind; return what is new. What was superseded is told
 # after all, and what was delivered, or may have been, and then undone by the other kind is told
 # again, under a key that the target does not know yet. An exit goes where its add went.
+# Who was forgotten and is enrolled anew begins at the first generation again: under another key.
 _INSERT_OUTBOX: Final = """
     INSERT INTO outbox (enrollment_id, generation, kind, org_id, sequence, recipient, rule,
                         idempotency_key, target)
     SELECT told.enrollment_id, told.generation, told.kind, told.org_id, told.sequence,
-           told.recipient, told.rule, told.idempotency_key,
+           told.recipient, told.rule,
+           told.idempotency_key
+               || coalesce('_' || floor(extract(epoch FROM anew.forgotten_at)), ''),
            coalesce(added.target, sequence.target, 'webhook')
     FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[],
                 $7::text[], $8::text[]) WITH ORDINALITY
@@ -35,6 +38,8 @@ _INSERT_OUTBOX: Final = """
         WHERE told.kind = 'exit' AND kind = 'add'
           AND (enrollment_id, generation) = (told.enrollment_id, told.generation)
         LIMIT 1) AS added ON true
+    LEFT JOIN tombstone AS anew ON anew.org_id = told.org_id
+        AND anew.mark = penstock_address_mark(told.org_id, told.recipient)
     ORDER BY place
     ON CONFLICT (enrollment_id, generation, kind) DO UPDATE
     SET state = CASE

@@ -24,7 +24,8 @@ _FIND_AUDIT: Final = """
 _INSERT_RANGE: Final = """
     INSERT INTO audit_range (audit_id, object, after_id, to_id) VALUES ($1, $2, $3, $4)
     ON CONFLICT DO NOTHING RETURNING true"""
-# A record that is stored as gone and is there was brought back, unless it may have gone since.
+# A record that is stored as gone and is there was brought back, unless it may have gone since. Who
+# was forgotten is not missing.
 _COMPARE: Final = """
     WITH told AS (
         SELECT * FROM unnest($6::text[], $7::bigint[]) AS told (record_id, modstamp)),
@@ -36,7 +37,10 @@ _COMPARE: Final = """
                CASE
                    WHEN told.record_id IS NULL THEN
                        CASE WHEN NOT deleted AND captured_at < $8::bigint THEN 'extra' END
-                   WHEN stored.record_id IS NULL THEN 'missing'
+                   WHEN stored.record_id IS NULL THEN
+                       CASE WHEN NOT EXISTS (SELECT FROM tombstone
+                                             WHERE org_id = $2 AND mark = record_id)
+                            THEN 'missing' END
                    WHEN deleted THEN
                        CASE WHEN captured_at < $8::bigint OR captured_at < modstamp
                             THEN 'missing' END

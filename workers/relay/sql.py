@@ -112,14 +112,18 @@ CLAIM: Final = f"""
 
 # Everything that says whether a claimed row is to be sent, and what: as it stands now, not as it
 # stood when the row was written. `$2` and `$3` are what of each row's recipient may be suppressed.
+# Who was forgotten is on either list as a keyed hash.
 # The target has whom any generation added that no exit ended since: one may follow another without
 # an exit, and need no telling.
 LOOK: Final = """
     WITH listed AS (
         SELECT DISTINCT ON (outbox_id) outbox_id, suppression.value, suppression.reason
-        FROM unnest($2::bigint[], $3::text[]) AS may_be (outbox_id, value)
-        JOIN suppression USING (value)
+        FROM unnest($2::bigint[], $3::text[]) AS may_be (outbox_id, plain)
         JOIN outbox USING (outbox_id)
+        CROSS JOIN LATERAL (
+            VALUES (plain), (penstock_address_mark(outbox.org_id, plain)),
+                   (penstock_address_mark('', plain))) AS form (value)
+        JOIN suppression USING (value)
         WHERE suppression.org_id IN ('', outbox.org_id)
         ORDER BY outbox_id, length(suppression.value) DESC)
     SELECT one.outbox_id, one.kind, one.target, one.org_id, one.sequence, one.recipient,
@@ -158,7 +162,8 @@ LOOK: Final = """
     LEFT JOIN LATERAL (
         SELECT bool_or(opted_out) AS opted_out, bool_or(bounced) AS bounced FROM opt_out
         WHERE opt_out.org_id = one.org_id
-          AND (opt_out.address = one.recipient OR opt_out.record_id = firing.record_id)
+          AND (opt_out.address IN (one.recipient, penstock_address_mark(one.org_id, one.recipient))
+               OR opt_out.record_id = firing.record_id)
           AND (opted_out OR bounced)) AS refuses ON one.kind = 'add'
     WHERE one.outbox_id = ANY($1::bigint[])"""
 

@@ -115,6 +115,11 @@ RULES: Final[dict[str, Rule]] = {
     "record": _BY_RECORD,
     "opt_out": _BY_RECORD,
     "reference": _BY_RECORD,
+    "tombstone": Kept("who was forgotten stays so, whatever comes late, is replayed or restored"),
+    "tombstone_key": Kept("one row"),
+    "forgetting": ClearedElsewhere(
+        "once its run is finished or cancelled", "the run needs the addresses, and nothing else"
+    ),
     "traversal": Kept("one for each reference field that rules climb"),
     # Orgs, rules, and what people set up and did.
     "org": _CONFIGURATION,

@@ -12,6 +12,7 @@ from tests.changes import OTHER_ORG_ID, add_org, received
 from tests.integration.workers.healing.org import AT, HOUR_MS, begin, leads, store
 from tests.salesforce import ORG_ID, now_ms
 from tests.snapshots import absence, snapshot
+from workers.processor import Outcome
 
 if TYPE_CHECKING:
     from pipeline.database import Pool
@@ -87,7 +88,7 @@ async def test_a_bad_record_is_not_counted_and_holds_up_no_other(
     outcome = await processor.process(
         received(snapshot({"Id": ids[0]}, bad, {"Id": ids[2]}, request_id=request_id))
     )
-    assert outcome == (2, 1)
+    assert outcome == Outcome(2, 1)
     assert await progress(pool) == (ids[2], None, 2)
 
 

@@ -1,0 +1,11 @@
+"""Forgetting a person: planned, then erased in steps; a tombstone keeps what is erased from coming.
+
+Lock order and dedupe hold beside running workers because what could bring the person back is gone,
+and every transaction that could have read it is over, before what came of it is erased.
+"""
+
+from ops.forget.kept import Kept, again, kept
+from ops.forget.plan import ForgetPlan, Person, begin, named, plan
+from ops.forget.run import work
+
+__all__ = ["ForgetPlan", "Kept", "Person", "again", "begin", "kept", "named", "plan", "work"]

@@ -1,0 +1,79 @@
+"""Tombstones kept outside the database, and applied again to one that was restored without them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ops.errors import OpsError
+from ops.forget.plan import Person, begin
+
+if TYPE_CHECKING:
+    from ops.bulk_runs import BulkRun
+    from pipeline.database import Connection
+
+_CHECK: Final = "SELECT penstock_address_mark('', '')"
+_READ: Final = "SELECT org_id, mark, until FROM tombstone ORDER BY org_id, mark"
+_FIND_ADDRESSES: Final = """
+    SELECT DISTINCT address FROM (
+        SELECT lower(btrim(fields ->> 'Email')) AS address FROM record
+        WHERE org_id = $1 AND object IN ('Lead', 'Contact', 'Account', 'User')
+        UNION SELECT lower(btrim(fields ->> 'PersonEmail')) FROM record
+        WHERE org_id = $1 AND object = 'Account'
+        UNION SELECT recipient FROM enrollment WHERE org_id = $1
+        UNION SELECT address FROM opt_out WHERE org_id = $1
+        UNION SELECT value FROM suppression WHERE org_id IN ('', $1)) AS held
+    WHERE address LIKE '%@%' AND penstock_address_mark($1, address) = ANY($2::text[])"""
+_RESTORE: Final = """
+    INSERT INTO tombstone (org_id, mark, until)
+    SELECT $1, mark, until FROM unnest($2::text[], $3::bigint[]) AS kept (mark, until)
+    ON CONFLICT (org_id, mark) DO UPDATE SET until = excluded.until"""
+
+
+class Tombstone(msgspec.Struct, frozen=True):
+    """A record's id or an address's keyed hash; `until` is Unix ms, None for always."""
+
+    org_id: str
+    mark: str
+    until: int | None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """All tombstones. `check` tells whether a database has the key of their hashes."""
+
+    check: str
+    tombstones: list[Tombstone]
+
+
+async def kept(connection: Connection) -> Kept:
+    """Return all tombstones, to be kept beside the dumps."""
+    rows = await connection.fetch(_READ)
+    check: str = await connection.fetchval(_CHECK)
+    return Kept(check, [msgspec.convert(dict(row), Tombstone) for row in rows])
+
+
+async def again(connection: Connection, known: Kept, *, actor: str) -> list[BulkRun]:
+    """Write kept tombstones and begin a run for each org that has any; nobody drives them yet.
+
+    Targets are told nothing: they were when the person was forgotten.
+
+    Raises:
+        OpsError: the database has another key, so that it cannot know an address by its hash.
+    """
+    if known.check != await connection.fetchval(_CHECK):
+        raise OpsError(
+            "these tombstones are of another database: it was restored from before its first"
+            " `penstock migrate` with tombstones, or they belong elsewhere"
+        )
+    runs = []
+    for org_id in sorted({one.org_id for one in known.tombstones}):
+        own = [one for one in known.tombstones if one.org_id == org_id]
+        marks = [one.mark for one in own]
+        found = await connection.fetch(_FIND_ADDRESSES, org_id, marks)
+        record_ids = [mark for mark in marks if not mark.startswith("address:")]
+        person = Person(org_id, [row["address"] for row in found], record_ids, tells=False)
+        async with connection.transaction():
+            runs.append(await begin(connection, person, actor=actor))
+            await connection.execute(_RESTORE, org_id, marks, [one.until for one in own])
+    return runs

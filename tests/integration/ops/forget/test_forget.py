@@ -1,0 +1,237 @@
+"""Who is forgotten is nowhere, comes back by nothing of before, and harms no neighbour."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ops import bulk_runs, forget
+from ops.bulk_runs import RunState
+from ops.errors import WrongUsage
+from tests import forgotten
+from tests.changes import inserted, received
+from tests.forgotten import ADA, BOB, CONTACT, LEAD, OTHER_TASK, PERSON, TASK
+from tests.salesforce import ORG_ID, callout, now_ms
+from tests.snapshots import snapshot
+from workers.processor import Outcome, Processor
+
+if TYPE_CHECKING:
+    from pipeline.database import Pool
+    from workers.received import ReceivedChange
+
+HOUR_MS = 3_600_000
+NEIGHBOURS = "SELECT one::text FROM {} AS one WHERE one::text LIKE '%' || $1 || '%' ORDER BY 1"
+TABLES = ("change", "record", "firing", "enrollment_event", "enrollment", "outbox", "dead_letter")
+
+
+async def neighbours(pool: Pool) -> dict[str, list[str]]:
+    rows = {}
+    for table in TABLES:
+        statement = NEIGHBOURS.format(table)
+        rows[table] = [row[0] for row in await pool.fetch(statement, "bob@example.com")]
+    return rows
+
+
+async def test_nothing_is_left_of_a_person_and_neighbours_are_as_they_were(
+    pool: Pool, processor: Processor
+) -> None:
+    await processor.process(received(*forgotten.callouts()))
+    await forgotten.leave_traces(pool)
+    await forgotten.told(pool)
+    before = await neighbours(pool)
+    assert all(before[table] for table in TABLES[:2])
+    assert {"change", "record", "firing", "enrollment", "outbox", "dead_letter", "originals"} <= {
+        re.sub(r"_\d+$", "", table)
+        for table, _ in forgotten.canaries_in(await forgotten.dump(pool))
+    }
+    async with pool.acquire() as connection:
+        planned = await forget.plan(connection, forget.named(ORG_ID, [" ADA@example.com"], []))
+    assert [(one.record_id, one.object) for one in planned.records] == [
+        (LEAD, "Lead"),
+        (CONTACT, "Lead"),
+        (TASK, "Task"),
+    ]
+    assert planned.counts == {
+        "enrollment": 1,
+        "change": 3,
+        "record": 3,
+        "gap": 0,
+        "waiting": 0,
+        "dead_letter": 1,
+        "outbox": 1,
+    }
+
+    run = await forgotten.drive(pool, await forgotten.begin(pool))
+
+    assert run.state is RunState.FINISHED
+    rows = await forgotten.dump(pool)
+    assert forgotten.canaries_in(rows) == []
+    assert await neighbours(pool) == before
+    # A mention went, and nothing else of that text.
+    mention = await pool.fetchval(
+        "SELECT fields ->> 'Description' FROM record WHERE record_id = $1", OTHER_TASK
+    )
+    assert mention == "Cc:\nforgotten, nada@example.com"
+    # The message keeps the other's change.
+    assert any(BOB in text and LEAD not in text for text in rows["originals"])
+    # Somebody else, enrolled by her record, stays so.
+    assert (
+        await pool.fetchval("SELECT state FROM enrollment WHERE recipient = 'rep@example.com'")
+        == "active"
+    )
+
+
+async def test_nothing_that_was_captured_before_comes_in_again(
+    pool: Pool, processor: Processor
+) -> None:
+    sent = forgotten.callouts()
+    await processor.process(received(*sent))
+    await forgotten.told(pool)
+    run = await forgotten.drive(pool, await forgotten.begin(pool))
+    left = await forgotten.dump(pool)
+
+    late = inserted({"Id": "00Q5g0000099999AAA", **PERSON, "Status": "Qualified"},
+                    captured_at=now_ms() - 5000)  # fmt: skip
+    resent = snapshot({"Id": LEAD, **PERSON, "Status": "Qualified"})
+    whole = received(*sent, late, resent)
+    for worker in (processor, Processor(pool, retention_days=90)):
+        outcome = await worker.process(whole)
+        assert outcome == Outcome(2, 0, 5)
+
+    assert run.state is RunState.FINISHED
+    assert await forgotten.dump(pool) == left
+
+
+async def test_a_deletion_of_a_forgotten_record_does_not_bring_its_old_values(
+    pool: Pool, processor: Processor
+) -> None:
+    await processor.process(received(*forgotten.callouts()))
+    await forgotten.told(pool)
+    await forgotten.drive(pool, await forgotten.begin(pool))
+    gone = callout([{"old": {"Id": LEAD, **PERSON}, "new": None}], operation="delete")
+    assert await processor.process(received(gone)) == Outcome(0, 0, 1)
+    assert forgotten.canaries_in(await forgotten.dump(pool)) == []
+
+
+@pytest.mark.parametrize("is_blocked", [False, True])
+async def test_a_new_record_with_the_address_is_a_new_contact_unless_it_is_blocked(
+    pool: Pool, processor: Processor, *, is_blocked: bool
+) -> None:
+    await processor.process(received(*forgotten.callouts()))
+    await forgotten.told(pool)
+    keys = {row[0] for row in await pool.fetch("SELECT idempotency_key FROM outbox")}
+    await forgotten.drive(pool, await forgotten.begin(pool, is_blocked=is_blocked))
+    # As if an hour had gone by, up to which the address is forgotten.
+    await pool.execute("UPDATE tombstone SET until = until - $1", 2 * HOUR_MS)
+
+    new = inserted({"Id": "00Q5g0000077777AAA", **PERSON, "Status": "Qualified"})
+    outcome = await processor.process(received(new))
+
+    assert outcome == (Outcome(0, 0, 1) if is_blocked else Outcome(1, 0))
+    told = await pool.fetch("SELECT idempotency_key FROM outbox WHERE recipient = $1", ADA)
+    assert len(told) == (0 if is_blocked else 1)
+    assert keys.isdisjoint(row[0] for row in told)
+
+
+async def test_a_run_that_is_killed_anywhere_ends_as_one_that_is_not(
+    pool: Pool, processor: Processor
+) -> None:
+    await processor.process(received(*forgotten.callouts()))
+    await forgotten.leave_traces(pool)
+    await forgotten.told(pool)
+    run = await forgotten.begin(pool)
+
+    for _ in range(200):
+        # What is under way when a process dies is rolled back; the next one takes the run up.
+        if (await forgotten.drive(pool, run, steps=1)).state is RunState.FINISHED:
+            break
+
+    assert forgotten.canaries_in(await forgotten.dump(pool)) == []
+    assert await pool.fetchval("SELECT count(*) FROM forgetting") == 0
+
+
+async def test_a_batch_that_was_under_way_is_erased_or_not_committed(
+    pool: Pool, processor: Processor
+) -> None:
+    # It knows of no tombstone, and is in the middle of its transaction when she is forgotten.
+    other = Processor(pool, retention_days=90)
+    await other.process(received(forgotten.callouts()[0]))
+    batches = [received(*forgotten.callouts()) for _ in range(12)]
+
+    async def work(worker: Processor, own: list[list[ReceivedChange]]) -> None:
+        for batch in own:
+            await worker.process(batch)
+
+    working = [
+        asyncio.create_task(work(worker, batches[place::2]))
+        for place, worker in enumerate((processor, other))
+    ]
+    run = await forgotten.begin(pool)
+    driven = await forgotten.drive(pool, run)
+    await asyncio.gather(*working)
+
+    assert driven.state is RunState.FINISHED
+    theirs = await pool.fetchval(
+        "SELECT count(*) FROM change WHERE record_id = ANY($1::text[])", [LEAD, CONTACT]
+    )
+    assert theirs == 0
+    assert await pool.fetchval("SELECT count(*) FROM enrollment WHERE recipient = $1", ADA) == 0
+
+
+async def test_who_opted_out_stays_so_by_a_keyed_hash(pool: Pool, processor: Processor) -> None:
+    await processor.process(received(*forgotten.callouts()))
+    await forgotten.leave_traces(pool)
+    await forgotten.drive(pool, await forgotten.begin(pool))
+
+    marks = {
+        row[0]
+        for row in await pool.fetch(
+            "SELECT penstock_address_mark($1, $2) UNION SELECT penstock_address_mark('', $2)",
+            ORG_ID,
+            ADA,
+        )
+    }
+    assert await pool.fetchval("SELECT address FROM opt_out WHERE opted_out") in marks
+    assert await pool.fetchval("SELECT value FROM suppression") in marks
+
+
+async def test_a_target_that_has_the_person_hears_the_exit_before_the_row_goes(
+    pool: Pool, processor: Processor
+) -> None:
+    await processor.process(received(*forgotten.callouts()))
+    await forgotten.told(pool)
+    await pool.execute(
+        "CREATE TABLE heard (kind text, recipient text);"
+        "CREATE FUNCTION hear() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO heard VALUES (NEW.kind, NEW.recipient); RETURN NULL; END $$;"
+        "CREATE TRIGGER hears AFTER UPDATE ON outbox FOR EACH ROW"
+        " WHEN (NEW.state = 'delivered' AND OLD.state = 'open') EXECUTE FUNCTION hear()"
+    )
+    await forgotten.drive(pool, await forgotten.begin(pool))
+    assert [tuple(row) for row in await pool.fetch("SELECT * FROM heard")] == [("exit", ADA)]
+
+
+async def test_a_restored_database_forgets_again_by_kept_tombstones(
+    pool: Pool, processor: Processor
+) -> None:
+    await processor.process(received(*forgotten.callouts()))
+    await forgotten.told(pool)
+    async with pool.acquire() as connection:
+        run = await forgotten.begin(pool)
+        known = await forget.kept(connection)
+        # As in a dump from before: she is there, and no tombstone is.
+        await bulk_runs.cancel(connection, run.id, actor="dpo")
+        await connection.execute("DELETE FROM tombstone")
+        runs = await forget.again(connection, known, actor="dpo")
+    for one in runs:
+        await forgotten.drive(pool, one)
+    assert forgotten.canaries_in(await forgotten.dump(pool)) == []
+
+
+def test_whom_nobody_can_be_is_refused() -> None:
+    for emails, ids in (([], []), (["ada"], []), ([], ["00Q"])):
+        with pytest.raises(WrongUsage):
+            forget.named(ORG_ID, emails, ids)
