@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
+FUZZ := $(VENV)/.fuzz
 # The whole suite is shared between the cores, each process with servers of its own: mostly it waits.
 SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 
@@ -11,7 +12,7 @@ SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test simulate check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package
+.PHONY: help run test simulate fuzz check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -28,6 +29,9 @@ test: $(INSTALLED) ## Run the whole suite; ARGS=… goes to pytest
 
 simulate: $(INSTALLED) ## Simulate workers and relays under faults: SEEDS=10000, or one again: SEED=7
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
+
+fuzz: $(FUZZ) ## Send ingest hostile input: RUNS=1000000 SEED=1, or one that failed: INPUT=file
+	@$(BIN)/python -m tests.fuzzing $(if $(INPUT),--input $(INPUT),--runs $(or $(RUNS),100000) --seed $(or $(SEED),1))
 
 check: $(INSTALLED) $(APEX_TOOLS) ## Lint, types, import arrows; the gate of the Salesforce package
 	@$(BIN)/ruff format --check .
@@ -78,6 +82,9 @@ lock: $(INSTALLED) $(APEX_TOOLS) ## Pin the newest versions that pyproject.toml 
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
 		--group bench -o requirements-bench.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
+		--group fuzz -o requirements-fuzz.lock
 	@cd apex && npm install --package-lock-only --silent
 	@$(NODE) apex/tools/lock.mjs
 
@@ -95,6 +102,10 @@ $(INSTALLED): requirements-dev.lock pyproject.toml
 
 $(BENCH): $(INSTALLED) requirements-bench.lock
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-bench.lock
+	@touch $@
+
+$(FUZZ): $(INSTALLED) requirements-fuzz.lock
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements-fuzz.lock
 	@touch $@
 
 $(APEX_TOOLS): apex/package-lock.json apex/package.json apex/.npmrc

@@ -126,13 +126,28 @@ def routes(
     intake: Intake, connection: ConnectionHandler, requests: Requests, pool: Pool
 ) -> list[web.RouteDef]:
     """Return what the edge answers, at its addresses."""
+    handlers = {
+        "changes": ChangesHandler(intake, requests).post,
+        "audit": AuditHandler(intake, requests).post,
+        "heartbeat": HeartbeatHandler(intake, requests, pool).post,
+        "handshake": connection.post_handshake,
+    }
     return [
-        web.post(f"{_ORG}/changes", ChangesHandler(intake, requests).post),
-        web.post(f"{_ORG}/audit", AuditHandler(intake, requests).post),
-        web.post(f"{_ORG}/heartbeat", HeartbeatHandler(intake, requests, pool).post),
-        web.post(f"{_ORG}/handshake", connection.post_handshake),
-        web.get(f"{_ORG}/conditions", connection.get_conditions),
+        *(
+            web.post(f"{_ORG}/{name}", handler, expect_handler=welcome)
+            for name, handler in handlers.items()
+        ),
+        web.get(f"{_ORG}/conditions", connection.get_conditions, expect_handler=welcome),
     ]
+
+
+async def welcome(request: web.Request) -> None:
+    """Have a client that waits for it send its body; what else it expects is not looked at.
+
+    Source: RFC 9110, 10.1.1 "Expect".
+    """
+    if request.headers["Expect"].lower() == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 @web.middleware

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import structlog
+from aiohttp.http import HttpProcessingError
 
 if TYPE_CHECKING:
     from structlog.typing import Processor
@@ -54,7 +55,13 @@ def configure(log: Log, *, process: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
+    handler.addFilter(_is_ours_to_tell)
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _is_ours_to_tell(record: logging.LogRecord) -> bool:
+    """Leave out what a stranger may have said: of a request that is no HTTP, aiohttp quotes all."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _as_json(event: Any, **_: object) -> str:  # noqa: ANN401  whatever is logged

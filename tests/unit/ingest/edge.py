@@ -97,6 +97,7 @@ class Edge:
         *,
         connected: bool = True,
         pool: Pool | None = None,
+        registry: Registry | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> None:
         self.group = group if isinstance(group, Group) else Group()
@@ -104,9 +105,9 @@ class Edge:
         chosen = Ingest(**settings)
         self.backlog = Backlog(chosen.backlog_s, "source")
         self.requests = Requests()
-        intake = Intake(
+        self.intake = Intake(
             chosen,
-            door=Door(Known(), lambda _: None),
+            door=Door(registry or Known(), lambda _: None),
             rates=OrgRates(chosen.org_callouts_per_s),
             backlog=self.backlog,
             in_flight=self.in_flight,
@@ -114,9 +115,9 @@ class Edge:
             grouper=group if isinstance(group, Grouper) else cast("Grouper", self.group),
         )
         self._handlers = {
-            "changes": ChangesHandler(intake, self.requests).post,
-            "audit": AuditHandler(intake, self.requests).post,
-            "heartbeat": HeartbeatHandler(intake, self.requests, cast("Pool", pool)).post,
+            "changes": ChangesHandler(self.intake, self.requests).post,
+            "audit": AuditHandler(self.intake, self.requests).post,
+            "heartbeat": HeartbeatHandler(self.intake, self.requests, cast("Pool", pool)).post,
         }
 
     async def ask(self, *rows: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage, BadStatusLine
 
 from pipeline.logs import configure
 from pipeline.settings import Log, Secret
@@ -47,6 +48,16 @@ def test_a_traceback_shows_no_local_variable(
         assert PASSWORD not in told
         assert "Traceback" in told
         assert "raise ValueError(len(password))" in told
+
+
+def test_a_request_that_is_no_http_is_not_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(Log(format="json"), process="test")
+    for error in (BadHttpMessage(PASSWORD), BadStatusLine(PASSWORD)):
+        try:
+            raise error
+        except BadHttpMessage:
+            logging.getLogger("aiohttp.server").exception("Error handling request")
+    assert capsys.readouterr().err == ""
 
 
 def test_a_secret_has_no_form_that_shows_it() -> None:
