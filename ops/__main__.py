@@ -43,6 +43,7 @@ COMMANDS: Final = {
     "forget": "ops.commands.forget:forget",
     "gaps": "ops.commands.gaps:gaps",
     "replay": "ops.commands.replay:replay",
+    "restored": "ops.commands.restored:restored",
     "runs": "ops.commands.runs:runs",
     "actions": "ops.commands.actions:actions",
     "console": "ops.commands.console:console",

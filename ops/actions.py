@@ -46,6 +46,7 @@ class Action(StrEnum):
     RULE_ENABLE = "rule_enable"
     RULE_ROLLBACK = "rule_rollback"
     ENROLLMENTS_RELEASE = "enrollments_release"
+    DATABASE_RESTORED = "database_restored"
     ORG_PAUSE = "org_pause"
     ORG_RESUME = "org_resume"
     TOKEN_ADD = "token_add"  # noqa: S105  what was done

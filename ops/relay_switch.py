@@ -32,6 +32,17 @@ _PAUSED: Final = "SELECT org_id, sequence FROM sequence WHERE paused ORDER BY or
 _KNOWN: Final = """
     SELECT sequence FROM sequence WHERE org_id = $1 AND source IS NOT NULL
     UNION SELECT DISTINCT sequence FROM enrollment WHERE org_id = $1"""
+# The database that was lost may have had these told: an exit after one is told as well, even if the
+# add needs no telling any more. One that is wrongly taken for told costs an exit that changes
+# nothing.
+_TAKE_FOR_TOLD: Final = """
+    UPDATE outbox SET unanswered = true
+    WHERE kind = 'add' AND NOT unanswered
+      AND (state IN ('open', 'held') OR state = 'superseded' AND EXISTS (
+          SELECT FROM outbox AS leaving
+          WHERE (leaving.enrollment_id, leaving.generation)
+              = (outbox.enrollment_id, outbox.generation)
+            AND leaving.kind = 'exit' AND leaving.state = 'open'))"""
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -82,6 +93,17 @@ async def resume_target(connection: Connection, target: str) -> bool:
         WrongUsage: it is no target.
     """
     return await connection.fetchval(_RESUME, _checked(target)) is not None
+
+
+async def resume_restored(connection: Connection) -> bool:
+    """Resume everything on a database that was restored; tell whether it had been stopped.
+
+    To be called once what the database lacked was replayed. Rows that wait may have been told
+    before the loss: under the same keys they count once, and exits are not left out for them.
+    """
+    async with connection.transaction():
+        await connection.execute(_TAKE_FOR_TOLD)
+        return await resume_target(connection, EVERYTHING)
 
 
 async def pause_sequence(connection: Connection, org_id: str, sequence: str) -> str | None:

@@ -58,13 +58,27 @@ def pause(
 
 @relay.command()
 @_what_options
+@click.option(
+    "--restored",
+    "is_restored",
+    is_flag=True,
+    help="All, after a restore and its replay: what waits may have been told before the loss.",
+)
 @pass_runtime
-def resume(
-    runtime: Runtime, sequence: str | None, org_id: str | None, target: str | None, *, json: bool
+def resume(  # noqa: PLR0913  one parameter for each option
+    runtime: Runtime,
+    sequence: str | None,
+    org_id: str | None,
+    target: str | None,
+    *,
+    is_restored: bool,
+    json: bool,
 ) -> None:
     """Send what waited. A target that answered 410 is stopped, too, until --target resumes it."""
     _check(sequence, org_id, target)
-    _tell(run(_resume(runtime, sequence, org_id, target)), json=json)
+    if is_restored and (sequence or target):
+        raise WrongUsage("--restored is of everything: it takes no --sequence and no --target")
+    _tell(run(_resume(runtime, sequence, org_id, target, is_restored=is_restored)), json=json)
 
 
 def _check(sequence: str | None, org_id: str | None, target: str | None) -> None:
@@ -106,10 +120,17 @@ async def _pause(
 
 
 async def _resume(
-    runtime: Runtime, sequence: str | None, org_id: str | None, target: str | None
+    runtime: Runtime,
+    sequence: str | None,
+    org_id: str | None,
+    target: str | None,
+    *,
+    is_restored: bool,
 ) -> Paused:
     async with runtime.database() as connection:
-        if sequence is None:
+        if is_restored:
+            was_paused = await relay_switch.resume_restored(connection)
+        elif sequence is None:
             target = target or relay_switch.EVERYTHING
             was_paused = await relay_switch.resume_target(connection, target)
         else:
