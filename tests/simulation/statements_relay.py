@@ -102,6 +102,7 @@ async def _look(own: Transaction, ids: list[int], *_: object) -> list[Row]:
                 "variables": stands["variables"],
                 "reason": stands["reason"],
                 "was_added": row["kind"] == "exit" and _was_added(own, row),
+                "is_followed": row["kind"] == "exit" and _is_followed(own, row),
             }
         )
     return seen
@@ -125,6 +126,16 @@ def _was_added(own: Transaction, row: Row) -> bool:
         and each["state"] == "delivered"
     ]
     return max(added, default=0) > max(ended, default=0)
+
+
+def _is_followed(own: Transaction, row: Row) -> bool:
+    return any(
+        each["enrollment_id"] == row["enrollment_id"]
+        and each["kind"] == "add"
+        and each["generation"] > row["generation"]
+        and each["state"] == "delivered"
+        for _, each in own.scan("outbox")
+    )
 
 
 async def _lock_enrollments(own: Transaction, ids: list[int]) -> list[Row]:

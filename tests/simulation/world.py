@@ -293,12 +293,7 @@ def _events(store: Store) -> list[tuple[object, ...]]:
 
 
 def _told(world: World) -> dict[tuple[str, str], bool]:
-    """Return whom the target has, but for those whose only generation was taken back."""
-    never = {
-        key[1:] for key, row in world.store.rows("enrollment").items() if not row["generation"]
-    }
-    enrolled = sorted(world.target.enrolled.items())
-    return {key: True for key, is_in in enrolled if is_in and key not in never}
+    return {key: True for key, is_in in sorted(world.target.enrolled.items()) if is_in}
 
 
 def _standing(store: Store) -> dict[tuple[str, str], bool]:

@@ -95,7 +95,8 @@ def difference(stood: Standing, folded: Folded) -> list[Counted | Exited]:
     """Return what a target that knows of `stood` has to be told, in order.
 
     An exit that later generations followed, all of them told already, is not: told now it would
-    undo them.
+    undo them. Who was enrolled by a generation that was taken back, and by none that is left, exits
+    from it: by no rule, since nothing that is kept says so.
     """
     stands = folded.standing
     told: list[Counted | Exited] = []
@@ -111,6 +112,10 @@ def difference(stood: Standing, folded: Folded) -> list[Counted | Exited]:
                     told.append(step)
             case _:
                 assert_never(step)
+    is_taken_back = stood.generation > stands.generation
+    is_out = is_taken_back and stood.is_enrolled and not stands.is_enrolled
+    if is_out and not any(isinstance(step, Exited) for step in told):
+        told.append(Exited(stood.generation, None))
     return told
 
 

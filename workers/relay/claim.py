@@ -97,7 +97,8 @@ class Claim(msgspec.Struct, frozen=True):
     """One outbox row under a lease. `attempt` counts from 1.
 
     `was_unanswered`: an earlier attempt may have been acted on. `was_added`, of an exit: the target
-    may have the recipient, by this generation's add or an earlier one's. `payload` is a call's.
+    may have the recipient, by this generation's add or an earlier one's; `is_followed`: it was told
+    of a later one already. `payload` is a call's.
     """
 
     outbox_id: int
@@ -116,6 +117,7 @@ class Claim(msgspec.Struct, frozen=True):
     treatment: Treatment
     payload: str | None = None
     was_added: bool = False
+    is_followed: bool = False
     verdict: Verdict = Send()
 
     @property

@@ -240,17 +240,17 @@ def _as_it_stands(one: Outcome, standing: Mapping[int, Standing]) -> Outcome:
 
 
 def _taken_back(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, int] | None:
-    """Return the generation that an exit ended at the target and that is not over after all.
+    """Return the generation that an exit ended at the target and that is not over.
 
-    The exit was under way when an older change took it back, or nobody knows what became of it.
+    The exit was under way when an older change took it back, or when a later generation was told,
+    or nobody knows what became of it.
     """
     stands = one.claim.enrollment
     may_be = one.state == "delivered" or (one.state == "superseded" and one.claim.was_unanswered)
     if one.claim.kind is not RowKind.EXIT or stands is None or not may_be:
         return None
     _, generation, exited_generation = standing[stands.enrollment_id]
-    is_over = one.claim.generation <= exited_generation or one.claim.generation != generation
-    return None if is_over else (stands.enrollment_id, generation)
+    return (stands.enrollment_id, generation) if generation > exited_generation else None
 
 
 def _day(claim: Claim) -> SequenceDay | None:

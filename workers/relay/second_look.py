@@ -65,6 +65,7 @@ def read_claim(row: Record, claimed: Record, now: datetime) -> Claim:
         treatment=Treatment(**{name: row[name] for name in Treatment.__struct_fields__}),
         payload=row["payload"],
         was_added=row["was_added"],
+        is_followed=row["is_followed"],
     )
     return msgspec.structs.replace(claim, verdict=_judge(claim, _suppressed_by(row), now))
 
@@ -73,14 +74,17 @@ def needs_no_telling(claim: Claim, state: str, generation: int, exited_generatio
     """Tell whether the enrolment has become something of which the target need not hear.
 
     A generation that another followed without an exit is still told: the other may be taken back
-    by an older change that comes late.
+    by an older change that comes late. An exit that such a change brought between two generations
+    is not told after the second: it would undo that.
     """
+    is_enrolled = generation > exited_generation
     is_over = state == "exited" or claim.generation <= exited_generation
     match claim.kind:
         case RowKind.ADD:
             return is_over or generation < claim.generation
         case RowKind.EXIT:
-            return claim.generation > exited_generation or not claim.was_added
+            stands = exited_generation < claim.generation <= generation
+            return stands or not claim.was_added or (is_enrolled and claim.is_followed)
         case RowKind.CALL:
             return False
         case _:

@@ -149,6 +149,11 @@ LOOK: Final = """
                        AND ended.generation >= added.generation
                        AND ended.generation < one.generation
                        AND ended.state = 'delivered')) AS was_added,
+           one.kind = 'exit' AND EXISTS (
+               SELECT FROM outbox AS later
+               WHERE later.enrollment_id = one.enrollment_id AND later.kind = 'add'
+                 AND later.generation > one.generation AND later.target = one.target
+                 AND later.state = 'delivered') AS is_followed,
            listed.value AS listed_value, listed.reason AS listed_reason,
            CASE WHEN sequence.send_to_opted_out THEN NULL
                 WHEN refuses.opted_out THEN 'opted out'
@@ -223,7 +228,7 @@ SETTLE_ENROLLMENTS: Final = """
     WHERE enrollment.enrollment_id = done.enrollment_id
       AND enrollment.generation = done.generation AND enrollment.state = 'pending'"""
 
-# Tell of generations again whose exit was told and is taken back, under a key that is new.
+# Tell of generations again that an exit ended at the target only, under a key that is new.
 TELL_AGAIN: Final = """
     WITH again AS (
         UPDATE outbox

@@ -83,7 +83,11 @@ async def test_a_recipient_who_turns_out_not_to_count_is_exited_and_never_told(
         (BO, "exited", 0, None, None),
     ]
     assert await relay(pool) == [ANA]
-    assert await rows(pool, OUTBOX) == [(BO, 1, "superseded"), (ANA, 1, "delivered")]
+    assert sorted(await rows(pool, OUTBOX)) == [
+        (ANA, 1, "delivered"),
+        (BO, 1, "superseded"),
+        (BO, 1, "superseded"),
+    ]
 
     # Later Bo counts after all.
     await processor.process(received(inserted(lead(Email=BO, Rating="Hot"), capture_id="three")))
@@ -104,6 +108,30 @@ async def test_who_was_told_before_it_turned_out_not_to_count_is_not_told_again(
 
     assert await relay(pool) == [ANA]
     assert (BO, "active", 1, None, "three") in await rows(pool, ENROLLMENTS)
+
+
+async def test_who_was_told_and_turns_out_not_to_count_exits_at_the_target_too(
+    pool: Pool, processor: Processor
+) -> None:
+    await add_org(pool, ORG_ID, QUALIFIED_RULE)
+    first, second = refired(ANA, BO)
+    await processor.process(second)
+    assert await relay(pool) == [BO]
+    await processor.process(first)
+    assert sorted(await relay(pool)) == [ANA, BO]
+    told = "SELECT recipient, kind, state FROM outbox ORDER BY recipient, kind"
+    assert await rows(pool, told) == [
+        (ANA, "add", "delivered"),
+        (BO, "add", "delivered"),
+        (BO, "exit", "delivered"),
+    ]
+
+    # Counting after all, Bo is told of again, under a key that the target does not know.
+    keys = await rows(pool, "SELECT idempotency_key FROM outbox")
+    await processor.process(received(inserted(lead(Email=BO), capture_id="three")))
+    assert await relay(pool) == [BO]
+    assert (BO, "active", 1, None, "three") in await rows(pool, ENROLLMENTS)
+    assert len({*keys, *await rows(pool, "SELECT idempotency_key FROM outbox")}) == len(keys) + 1
 
 
 async def test_a_generation_taken_back_leaves_the_one_before_as_it_was(

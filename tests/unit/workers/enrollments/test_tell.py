@@ -56,3 +56,9 @@ def test_an_exit_that_was_taken_back_is_followed_by_its_add_again() -> None:
 
 def test_an_exit_at_a_generation_before_the_one_that_is_known_is_told_if_it_is_the_last() -> None:
     assert told(fold(adds(1, 2)), fold([*adds(1), exit_(3)])) == [("exit", 1)]
+
+
+def test_who_is_known_and_was_never_added_exits() -> None:
+    assert told(fold(adds(1)), fold([])) == [("exit", 1)]
+    assert told(fold([*adds(1, 3), exit_(2)]), fold([*adds(1), exit_(2)])) == [("exit", 2)]
+    assert told(fold([*adds(1), exit_(2)]), fold([])) == []

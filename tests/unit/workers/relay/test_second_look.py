@@ -35,6 +35,20 @@ def test_an_exit_is_told_if_the_target_took_the_add_and_it_still_stands() -> Non
     assert is_superseded(claim(kind=RowKind.EXIT, state="exited", exited_generation=1))
 
 
+def test_an_exit_from_what_never_counted_is_told() -> None:
+    taken_back = claim(kind=RowKind.EXIT, was_added=True, state="exited", stands_at=0)
+    assert not is_superseded(taken_back)
+
+
+def test_an_exit_that_came_between_two_generations_does_not_undo_the_second() -> None:
+    def between(exited_generation: int) -> Claim:
+        told: dict[str, Any] = {"kind": RowKind.EXIT, "was_added": True, "is_followed": True}
+        return claim(stands_at=2, exited_generation=exited_generation, **told)
+
+    assert is_superseded(between(exited_generation=1))
+    assert not is_superseded(between(exited_generation=2))
+
+
 def test_the_rows_of_a_full_day_go_on_together_after_the_orgs_midnight() -> None:
     now = datetime(2026, 3, 7, 20, 0, tzinfo=UTC)
     treatment = Treatment(daily_cap=1, time_zone="Asia/Tokyo")
