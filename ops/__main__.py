@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "worker": "ops.commands.processes:worker",
     "relay": "ops.commands.relay:relay",
     "migrate": "ops.commands.migrate:migrate",
+    "declare": "ops.commands.declare:declare",
     "org": "ops.commands.org:org",
     "secrets": "ops.commands.secrets:secrets",
     "rules": "ops.commands.rules:rules",

@@ -9,6 +9,7 @@ import asyncpg
 from yarl import URL
 
 from ops.errors import OpsError
+from pipeline.certificates import refusal
 from pipeline.database import Hosts
 from pipeline.hosts import urls_of
 
@@ -34,11 +35,16 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
             server_settings={"application_name": "penstock"},
         )
     except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
-        raise OpsError(f"PostgreSQL at {_place(url)} does not answer: {error}") from error
+        why = refusal(error, "DATABASE") or error
+        raise OpsError(f"PostgreSQL at {_place(url)} does not answer: {why}") from error
     try:
         yield connection
     except asyncpg.UndefinedTableError as error:
         raise OpsError("the database has no Penstock tables yet: run `penstock migrate`") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise OpsError(
+            f"{error}: run this as a user with the role penstock_operator, or as the owner"
+        ) from error
     except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError) as error:
         raise OpsError(f"the connection to PostgreSQL was lost: {error}") from error
     finally:

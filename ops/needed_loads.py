@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _READ: Final = """
     SELECT conditions::text, conditions_version,
-           coalesce(secret, next_secret) IS NOT NULL AS connected
+           connected_at IS NOT NULL AS connected
     FROM org WHERE org_id = $1"""
 _WHOLE_LOADS: Final = """
     SELECT DISTINCT object FROM request

@@ -41,15 +41,15 @@ _SET_TIME_ZONE: Final = "UPDATE org SET time_zone = $2 WHERE org_id = $1 RETURNI
 _LIST: Final = """
     SELECT org_id,
            CASE WHEN paused THEN 'paused'
-                WHEN coalesce(secret, next_secret) IS NULL THEN 'not connected'
+                WHEN connected_at IS NULL THEN 'not connected'
                 ELSE 'connected' END AS state,
-           coalesce(secret, next_secret) IS NOT NULL AS connected,
+           connected_at IS NOT NULL AS connected,
            sync_user_id, instance_url, is_sandbox,
            coalesce(heartbeat.package_version, org.package_version) AS package_version,
            conditions, org.conditions_version, connected_at, time_zone, watched,
            ARRAY(SELECT object FROM described_object
                  WHERE described_object.org_id = org.org_id ORDER BY object) AS described,
-           CASE WHEN connect_code IS NOT NULL AND connect_code_expires_at > now()
+           CASE WHEN connect_code_expires_at > now()
                 THEN connect_code_expires_at END AS connect_code_expires_at,
            heard_at, beat_at, api_version, clock_skew_ms, parked_count, overflow_count,
            async_used_count, async_limit_count,

@@ -1,4 +1,4 @@
-"""The reference of commands, settings, metrics and tables, written from the code that has them.
+"""The reference: commands, settings, metrics, tables, roles, written from the code that has them.
 
 `make docs` writes it to `deploy/reference.md`; a test sees that it was done.
 """
@@ -13,6 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from ops.__main__ import COMMANDS, cli
 from pipeline import metrics
+from pipeline.database.access import Role, privileges
 from pipeline.settings import listing
 from workers.upkeep import RULES, Cleared, ClearedElsewhere, Kept
 
@@ -52,6 +53,13 @@ What becomes of each table's rows. Workers clear away every hour, a page at a ti
 |---|---|---|
 """
 
+_ROLES_HEAD: Final = """
+## Database roles
+
+What `penstock migrate` grants to each role that exists; the owner of the tables may do everything.
+
+"""
+
 
 def reference() -> str:
     """Return the whole page as Markdown."""
@@ -64,8 +72,18 @@ def reference() -> str:
         *_metrics(),
         _TABLES_HEAD,
         *_tables(),
+        *_roles(),
     )
     return "".join(parts)
+
+
+def _roles() -> Iterator[str]:
+    columns = {role: privileges(role) for role in Role}
+    yield _ROLES_HEAD
+    yield f"| table | {' | '.join(f'`{role}`' for role in Role)} |\n|---{'|---' * len(Role)}|\n"
+    for table in sorted(RULES):
+        cells = (columns[role][table] or "nothing" for role in Role)
+        yield f"| `{table}` | {' | '.join(cells)} |\n"
 
 
 def _tables() -> Iterator[str]:

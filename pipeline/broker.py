@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential, w
 from yarl import URL
 
 from pipeline import envelope, metrics, topology
+from pipeline.certificates import refusal, told
 from pipeline.errors import BrokerUnavailable
 from pipeline.hosts import urls_of
 from pipeline.lifecycle import first_of, wait_or_stop
@@ -111,7 +112,8 @@ async def keep_connected(
 
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.warning("broker_unavailable", error=repr(error), attempt=state.attempt_number)
+        why = told(error, "BROKER") if error else None
+        log.warning("broker_unavailable", error=why, attempt=state.attempt_number)
 
     async def connect_once() -> None:
         if not stop.is_set():
@@ -169,7 +171,8 @@ class Publisher:
                 await self._session(connection, stop)
                 self._problem = "not connected to RabbitMQ: the connection was lost"
             except Exception as error:
-                self._problem = f"RabbitMQ: {error}" if str(error) else f"RabbitMQ: {error!r}"
+                why = refusal(error, "BROKER") or str(error) or repr(error)
+                self._problem = f"RabbitMQ: {why}"
                 raise
 
         await keep_connected(self._url, self._name, stop, session)
@@ -177,8 +180,7 @@ class Publisher:
     async def _session(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             is_new = not await topology.exists(connection)
-            async with connection.channel() as channel:
-                await topology.declare(channel)
+            await topology.ensure(connection)
         if is_new:
             await wait_or_stop(stop, topology.SETTLE_S)
         self._stalled.clear()

@@ -1,4 +1,4 @@
-"""Exchanges and queues, declared by every process that connects (declaring is idempotent).
+"""Exchanges and queues, declared by every process that connects and may (it is idempotent).
 
     penstock.changes ─ lead.* ─▶ penstock.changes.lead ─ dead ─▶ penstock.dead ─▶ penstock.dead.lead
                      └─ # ─────▶ penstock.log (stream, 7 days)
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from aio_pika import ExchangeType
 from aio_pika.exceptions import ChannelNotFoundEntity
+from aiormq.exceptions import ChannelAccessRefused
 
 from pipeline.objects import Operation, SObject
 
@@ -76,6 +77,35 @@ async def exists(connection: AbstractConnection) -> bool:
         except ChannelNotFoundEntity:
             return False
     return True
+
+
+async def ensure(connection: AbstractConnection) -> None:
+    """Declare everything, or see that it is there where this user may not declare.
+
+    Raises:
+        aiormq.exceptions.ChannelPreconditionFailed: as `declare`.
+        aiormq.exceptions.ChannelNotFoundEntity: this user may not declare what is missing.
+    """
+    channel = await connection.channel(publisher_confirms=False)
+    try:
+        await declare(channel)
+    except ChannelAccessRefused:
+        await _require(connection)
+    finally:
+        await channel.close()
+
+
+async def _require(connection: AbstractConnection) -> None:
+    async with connection.channel() as channel:
+        try:
+            for exchange in (CHANGES, REPLAY, DEAD):
+                await channel.declare_exchange(exchange, passive=True)
+            for queue in queue_names():
+                await channel.declare_queue(queue, passive=True)
+        except ChannelNotFoundEntity as error:
+            raise ChannelNotFoundEntity(
+                f"{error}; this user may not declare it: run `penstock declare` as one who may"
+            ) from error
 
 
 def queue_names() -> list[str]:

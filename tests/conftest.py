@@ -137,5 +137,5 @@ async def penstock(
     # Ingest waits a moment after it has made new queues; not in every test.
     async with connection_to(Secret(broker_url), "test") as connection:
         await topology.declare(await connection.channel())
-    async with PenstockProcesses(environment, tmp_path) as processes:
+    async with PenstockProcesses(environment, tmp_path, in_roles=True) as processes:
         yield processes

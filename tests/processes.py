@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 
 from ops.stack.ports import free_port
+from pipeline.database.access import Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _READY_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.02
+_ROLE_OF: Final = {role.removeprefix("penstock_"): role for role in Role}
+_DENIED: Final = "permission denied for"
 
 
 class Running:
@@ -110,14 +113,20 @@ class Result:
 
 
 class PenstockProcesses:
-    """Starts `penstock`'s processes, and runs other commands beside them."""
+    """Starts `penstock`'s processes, and runs other commands beside them.
 
-    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+    `in_roles`: each in a role of its own in the database, as `pipeline.database.access` has them.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, *, in_roles: bool = False
+    ) -> None:
         self.environment = {**os.environ, **environment}
         self.ingest_url = ""
         self.console_url = ""
         self.session: aiohttp.ClientSession
         self._folder = folder
+        self._in_roles = in_roles
         self._started: list[Running] = []
 
     async def __aenter__(self) -> Self:
@@ -127,6 +136,8 @@ class PenstockProcesses:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(running.kill() for running in self._started))
         await self.session.close()
+        denied = {line for one in self._started for line in one.log.splitlines() if _DENIED in line}
+        assert not denied, f"a role lacks a privilege: {denied}"
 
     async def start_ingest(self, **settings: str) -> Running:
         """Start an ingest, on a new port unless the last one's is asked for, and wait for it."""
@@ -164,6 +175,7 @@ class PenstockProcesses:
         log_path = self._folder / f"{command}-{len(self._started)}.log"
         environment = {
             **self.environment,
+            **self._in_role(_ROLE_OF.get(command, Role.OPERATOR)),
             f"PENSTOCK_{section}__ADMIN_PORT": str(admin_port),
             **settings,
         }
@@ -177,18 +189,27 @@ class PenstockProcesses:
 
     async def run(self, *arguments: str, stdin: str = "") -> Result:
         """Run one `penstock` command to its end."""
+        # Who migrates owns the tables.
+        role = None if arguments[0] == "migrate" else Role.OPERATOR
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "ops",
             *arguments,
-            env=self.environment,
+            env=self.environment | self._in_role(role),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
         stdout, stderr = await process.communicate(stdin.encode())
         return Result(process.returncode or 0, stdout, stderr)
+
+    def _in_role(self, role: Role | None) -> dict[str, str]:
+        """Return the URL of the database for a role; whoever has none is the owner."""
+        if not self._in_roles or role is None:
+            return {}
+        url = self.environment["PENSTOCK_DATABASE__URL"]
+        return {"PENSTOCK_DATABASE__URL": f"{url}&role={role}"}
 
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Ask the database."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import http.client
 import os
 import secrets
@@ -15,7 +16,6 @@ import shutil
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ import aio_pika
 import asyncpg
 
 from pipeline.database import migrate
+from pipeline.database.access import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -37,7 +38,7 @@ _HTTP_TIMEOUT_S: Final = 30.0
 Result = TypeVar("Result")
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_folder() -> Iterator[Path]:
     """Give a new folder that every user may enter, as tmp_path is not, and remove it afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="penstock-", dir="/tmp"))
@@ -80,9 +81,12 @@ async def execute(url: str, statement: str) -> None:
 
 
 async def migrated(url: str) -> None:
-    """Bring a database up to date."""
+    """Bring a database up to date, with what its roles may do in it."""
     connection = await asyncpg.connect(url)
     try:
+        for role in Role:
+            with contextlib.suppress(asyncpg.DuplicateObjectError):
+                await connection.execute(f"CREATE ROLE {role}")
         await migrate(connection, retention_days=90, now_ms=time.time_ns() // 1_000_000)
     finally:
         await connection.close()

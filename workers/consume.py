@@ -139,8 +139,8 @@ class Consumer:
         if not await self._lanes[0].hold.until_database_answers(stop):
             return
         async with asyncio.timeout(SETUP_TIMEOUT_S):
+            await topology.ensure(connection)
             channel = await connection.channel(publisher_confirms=False)
-            await topology.declare(channel)
             await channel.set_qos(max(1, self._settings.prefetch_count // len(self._objects)))
             cancelled = await told_of_cancels(channel)
             inbox: Inbox = asyncio.Queue()

@@ -90,8 +90,8 @@ class Recorder:
         if not await self._hold.until_database_answers(stop):
             return
         async with asyncio.timeout(SETUP_TIMEOUT_S):
+            await topology.ensure(connection)
             channel = await connection.channel(publisher_confirms=False)
-            await topology.declare(channel)
             await channel.set_qos(_PREFETCH_COUNT)
             cancelled = await told_of_cancels(channel)
             inbox: Inbox = asyncio.Queue()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from ops import conditions
 from ops.errors import OpsError
 from ops.runtime import Runtime, pass_runtime, run
-from pipeline.database import MigrationHeld
+from pipeline.database import MigrationHeld, drop_partitions
 from pipeline.database import migrate as migrate_database
+from pipeline.errors import TransientError
+
+if TYPE_CHECKING:
+    from pipeline.database import Connection
 
 
 @click.command()
@@ -21,6 +26,19 @@ def migrate(runtime: Runtime) -> None:
     applied = run(_migrate(runtime))
     numbers = ", ".join(f"{number:04}" for number in applied)
     click.echo(f"applied {numbers}" if applied else "the database is up to date")
+
+
+async def _drop_old(connection: Connection, retention_days: int) -> None:
+    """Drop what of the history is older than the retention, which is left to the owner."""
+    try:
+        dropped = await drop_partitions(
+            connection, retention_days=retention_days, now_ms=time.time_ns() // 1_000_000
+        )
+    except TransientError as error:
+        click.echo(str(error), err=True)
+    else:
+        for name in dropped:
+            click.echo(f"dropped {name}: older than {retention_days} days", err=True)
 
 
 async def _migrate(runtime: Runtime) -> list[int]:
@@ -35,6 +53,7 @@ async def _migrate(runtime: Runtime) -> list[int]:
             )
         except MigrationHeld as error:
             raise OpsError(f"{error}; run `penstock migrate` again to go on") from error
+        await _drop_old(connection, settings.database.retention_days)
         if applied:
             # A newer version may want to hear of more fields than the one that wrote them.
             await conditions.refresh_all(connection)

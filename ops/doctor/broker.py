@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import ssl
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from yarl import URL
 from ops.doctor.finding import NeedsSetting, NotMade, Verdict, fine, wrong
 from pipeline import topology
 from pipeline.broker import connection_to
+from pipeline.certificates import refusal
 from pipeline.hosts import urls_of
 
 if TYPE_CHECKING:
@@ -162,17 +164,19 @@ async def _ask(subject: Subject, path: str) -> list[dict[str, Any]]:
     # User and password in it are sent as they should be.
     base = subject.settings.broker.management_url.value
     url = URL(base.rstrip("/") + path, encoded=True)
+    ca_file = subject.settings.broker.ca_file or None
     timeout = aiohttp.ClientTimeout(total=_HTTP_TIMEOUT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url) as response,
+            session.get(url, ssl=ssl.create_default_context(cafile=ca_file)) as response,
         ):
             if not response.ok:
                 raise NotMade(f"the management API answered {response.status}")
             answer = await response.json()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise NotMade(f"the management API does not answer: {type(error).__name__}") from error
+        why = refusal(error, "BROKER") or type(error).__name__
+        raise NotMade(f"the management API does not answer: {why}") from error
     if not isinstance(answer, list):
         raise NotMade("the management API answered otherwise than with a list")
     return answer

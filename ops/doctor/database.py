@@ -100,7 +100,7 @@ async def partitions(subject: Subject) -> list[Verdict]:
                 f" gone: older than {days} days",
                 "end what reads the history for hours, or set PENSTOCK_DATABASE__RETENTION_DAYS"
                 " alike everywhere   (workers drop them every hour: look at their log for"
-                " upkeep_held)",
+                " upkeep_held; where those do not own the history: penstock migrate)",
             )
         )
     return found or [fine(f"the history has partitions for {span(ahead_ms / 1000)} ahead")]

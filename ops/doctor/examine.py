@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS
 
-from ops.doctor import broker, database, orgs, path
+from ops.doctor import broker, database, encryption, orgs, path
 from ops.doctor.finding import Finding, NeedsSetting, NotMade, State, Verdict
 from ops.doctor.subject import subject_of
 from pipeline.database import DATABASE_ERRORS
@@ -25,11 +25,13 @@ _TIMEOUT_S: Final = 20.0
 
 CHECKS: Final[dict[str, Check]] = {
     "broker": broker.answers,
+    "broker: encryption": encryption.broker,
     "broker: queues": broker.queues,
     "broker: takes messages": broker.takes_messages,
     "broker: alarms": broker.alarms,
     "broker: policies": broker.policies,
     "database": database.answers,
+    "database: encryption": encryption.database,
     "database: migrations": database.migrations,
     "database: partitions": database.partitions,
     "database: durability": database.durability,

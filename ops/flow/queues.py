@@ -14,6 +14,7 @@ from aio_pika.exceptions import (
 
 from pipeline import topology
 from pipeline.broker import connection_to
+from pipeline.certificates import refusal
 from pipeline.objects import SObject
 from pipeline.queues import Queue, read_queue
 
@@ -50,7 +51,7 @@ def why_no_broker(error: BaseException) -> str:
         case TimeoutError():
             return "RabbitMQ does not answer in time"
         case _:
-            return f"RabbitMQ does not answer: {error}"
+            return f"RabbitMQ does not answer: {refusal(error, 'BROKER') or error}"
 
 
 async def queues_on(connection: AbstractConnection) -> Queues:

@@ -95,8 +95,8 @@ async def reading(
         with _outages():
             async with asyncio.timeout(_ANSWER_S):
                 connection = await stack.enter_async_context(connection_to(url, name))
+                await topology.ensure(connection)
                 channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                await topology.declare(channel)
                 if mark is not None:
                     await _put_mark(channel, mark)
                 reader = LogReader(channel)

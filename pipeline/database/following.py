@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from pipeline.certificates import refusal, told
 from pipeline.database.hosts import CONNECT_TIMEOUT_S, DATABASE_ERRORS, Hosts
 from pipeline.lifecycle import first_of, wait_or_stop
 
@@ -44,8 +45,8 @@ class Following:
             try:
                 await self._follow(stop)
             except DATABASE_ERRORS as error:
-                self.failure = str(error)
-                log.warning("not_listening", to=sorted(self._reads), error=repr(error))
+                self.failure = refusal(error, "DATABASE") or str(error)
+                log.warning("not_listening", to=sorted(self._reads), error=told(error, "DATABASE"))
                 await wait_or_stop(stop, _RECONNECT_S)
 
     async def _follow(self, stop: asyncio.Event) -> None:

@@ -11,6 +11,7 @@ from functools import cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
+from pipeline.database.access import grant_access
 from pipeline.database.apply import Migration, apply, parse, shortly
 from pipeline.database.partitions import ensure_partitions
 from pipeline.errors import TransientError
@@ -61,8 +62,9 @@ async def migrate(
 ) -> list[int]:
     """Bring the database up to date; return the numbers of the migrations applied.
 
-    Makes the history's partitions too. Each migration is all done or not at all; when one fails,
-    those before it are applied and the next call goes on. `told` hears what takes long, and why.
+    Makes the history's partitions too, and grants each role its share (`access`). Each migration is
+    all done or not at all; when one fails, those before it are applied and the next call goes on.
+    `told` hears what takes long, and why.
 
     Raises:
         MigrationHeld: one did not get its locks for ten minutes; says what may hold them.
@@ -82,6 +84,7 @@ async def migrate(
             partial(ensure_partitions, connection, retention_days=retention_days, now_ms=now_ms),
             told,
         )
+        await shortly(connection, "roles", partial(grant_access, connection), told)
     return pending
 
 

@@ -24,6 +24,9 @@ MADE_AHEAD_MS: Final = 2 * WEEK_MS
 # Detaching waits for whoever reads the history, in front of nobody; the next hour goes on with it.
 _DROP_TIMEOUTS: Final = "SET lock_timeout = '5s'; SET statement_timeout = '30s'"
 
+_IS_OWNER: Final = (
+    "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'change'::regclass"
+)
 _LIST: Final = """
     SELECT relname AS name, pg_get_expr(relpartbound, pg_class.oid) AS bound,
            inhdetachpending AS is_pending
@@ -87,13 +90,18 @@ async def ensure_partitions(connection: Connection, *, retention_days: int, now_
 async def drop_partitions(connection: Connection, *, retention_days: int, now_ms: int) -> list[str]:
     """Detach and drop the partitions that are all older than the window; return their names.
 
-    To be called outside a transaction, on a connection of a pool: what it sets and locks ends when
-    it is given back. One process does so at a time. No commit waits for it: what it locks against
-    writers is the old partition alone, and only once nobody is left who might look at it.
+    Only the owner of the history may: for anybody else it does nothing.
+
+    To be called outside a transaction, on a connection of a pool or of one command: what it sets
+    and locks ends when it is given back. One process does so at a time. No commit waits for it:
+    what it locks against writers is the old partition alone, and only once nobody is left who might
+    look at it.
 
     Raises:
         TransientError: somebody reads the history for long; the next call goes on.
     """
+    if not await connection.fetchval(_IS_OWNER):
+        return []
     if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _DROP_LOCK_KEY):
         return []
     await connection.execute(_DROP_TIMEOUTS)

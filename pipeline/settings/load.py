@@ -12,7 +12,7 @@ from pipeline.settings.ingest import check_ingest
 from pipeline.settings.kinds import PREFIX, Secret, SettingsError, named
 from pipeline.settings.relay import check_relay
 from pipeline.settings.secrets import check_secrets
-from pipeline.settings.servers import check_servers
+from pipeline.settings.servers import check_servers, with_tls
 from pipeline.settings.tree import Settings, hints, listing
 from pipeline.settings.worker import check_worker
 
@@ -49,7 +49,8 @@ def load(environ: Mapping[str, str]) -> Settings:
     check_relay(settings.relay)
     check_console(settings.console)
     check_secrets(settings.secrets)
-    return settings
+    broker, database = with_tls(settings.broker, settings.database)
+    return msgspec.structs.replace(settings, broker=broker, database=database)
 
 
 def require(settings: Settings, *variables: str) -> None:

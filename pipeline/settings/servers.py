@@ -11,12 +11,24 @@ from msgspec import Meta
 
 from pipeline.hosts import urls_of
 from pipeline.settings.kinds import Positive, Secret, SettingsError, named
+from pipeline.settings.tls import Files, with_files_of_broker, with_files_of_database
 
 # Host and port; several of a cluster, and none for PostgreSQL's own socket.
 _ADDRESSES: Final = re.compile(r"(?:(?:[^:,\[\]]*|\[[^\]]+\])(?::[0-9]+)?(?:,|$))*")
 
 # What PostgreSQL calls a server that takes changes.
 _PRIMARY: Final = frozenset({"read-write", "primary"})
+_CaFile = Annotated[
+    str,
+    Meta(
+        description="PEM file of the CA whose certificates this server is to have; then nothing"
+        " goes unencrypted"
+    ),
+]
+_CertificateFile = Annotated[
+    str, Meta(description="PEM file of the certificate to show to this server, if it asks for one")
+]
+_KeyFile = Annotated[str, Meta(description="PEM file of the certificate's key")]
 
 
 class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,6 +48,9 @@ class Broker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             " password; `doctor` looks at alarms and policies there"
         ),
     ] = Secret("")
+    ca_file: _CaFile = ""
+    certificate_file: _CertificateFile = ""
+    key_file: _KeyFile = ""
 
 
 class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,6 +70,27 @@ class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             description="age in days up to which a change is taken; an older one is a dead letter"
         ),
     ] = 90
+    ca_file: _CaFile = ""
+    certificate_file: _CertificateFile = ""
+    key_file: _KeyFile = ""
+
+
+def with_tls(broker: Broker, database: Database) -> tuple[Broker, Database]:
+    """Return both with URLs that name the files.
+
+    Raises:
+        SettingsError: a file cannot be used, or would not be looked at.
+    """
+    return (
+        msgspec.structs.replace(broker, url=with_files_of_broker(broker.url, _files(broker))),
+        msgspec.structs.replace(
+            database, url=with_files_of_database(database.url, _files(database))
+        ),
+    )
+
+
+def _files(server: Broker | Database) -> Files:
+    return Files(server.ca_file, server.certificate_file, server.key_file)
 
 
 def check_servers(broker: Broker, database: Database) -> None:

@@ -76,7 +76,7 @@ async def test_a_field_that_an_admin_adds_is_loaded_and_one_taken_back_stops_no_
     connection: Connection,
 ) -> None:
     await rule_store.apply(connection, ORG_ID, [("rules.yaml", RULE)])
-    await connection.execute("UPDATE org SET secret = 'in use'")
+    await connection.execute("UPDATE org SET secret = 'in use', connected_at = now()")
     added = await conditions.watch(connection, ORG_ID, ["Lead.Rating", "Account.Name"])
     assert added.loads == [
         NeededLoad(ACCOUNT, Cause.WATCHED, ["Name"]),

@@ -59,7 +59,9 @@ async def test_a_code_is_good_for_a_day_and_an_org_in_use_keeps_its_secret(
     connection: Connection,
 ) -> None:
     first = await orgs.add(connection, ORG_ID, SYNC_USER_ID)
-    await connection.execute("UPDATE org SET secret = 'in use', connect_code = NULL")
+    await connection.execute(
+        "UPDATE org SET secret = 'in use', connected_at = now(), connect_code = NULL"
+    )
     second = await orgs.rotate(connection, ORG_ID)
     assert first.connect_code != second.connect_code
     row = await connection.fetchrow(

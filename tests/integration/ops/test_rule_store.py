@@ -85,7 +85,7 @@ async def test_a_rule_of_a_connected_org_loads_what_was_not_told_before(
 
     # The handshake asks for what an org needs by then.
     assert await loads(QUALIFIED_RULE) == []
-    await connection.execute("UPDATE org SET secret = 'in use'")
+    await connection.execute("UPDATE org SET secret = 'in use', connected_at = now()")
     rating = OPEN_RULE.replace("Status", "Rating")
     (watched,) = await loads(rating, dry_run=True)
     assert watched == ("Lead", "watched", ["Rating"])
@@ -110,7 +110,7 @@ async def test_a_rule_of_a_connected_org_loads_what_was_not_told_before(
 async def test_the_first_rule_loads_nothing_that_was_loaded_while_everything_was_sent(
     connection: Connection,
 ) -> None:
-    await connection.execute("UPDATE org SET secret = 'in use'")
+    await connection.execute("UPDATE org SET secret = 'in use', connected_at = now()")
     await ask_for_loads(connection, ORG_ID, SObject, Cause.CONNECTED)
     await connection.execute("UPDATE request SET state = 'done'")
     named = [("rules.yaml", QUALIFIED_RULE)]

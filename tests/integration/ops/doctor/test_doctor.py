@@ -135,7 +135,11 @@ async def test_what_is_well_is_fine_and_looking_changes_nothing(
             "told of itself last 1 min ago → look for it",
         ),
         ("UPDATE org SET paused = true", "orgs", "is paused → penstock org resume 00D"),
-        ("UPDATE org SET secret = NULL", "orgs", "is not connected → penstock org rotate 00D"),
+        (
+            "UPDATE org SET connected_at = NULL",
+            "orgs",
+            "is not connected → penstock org rotate 00D",
+        ),
         (
             "UPDATE heartbeat SET heard_at = now() - interval '1 day'",
             "orgs",
@@ -314,7 +318,8 @@ async def test_servers_that_are_away_are_wrong_and_nothing_behind_them_is_fine()
     found = await examine(away)
     by_state = {state: {one.check for one in found if one.state is state} for state in State}
     assert by_state[State.WRONG] == {"broker", "database"}
-    assert by_state[State.FINE] == set()
+    # Of these the settings tell.
+    assert by_state[State.FINE] == {"broker: encryption", "database: encryption"}
     assert "hunter2" not in repr(found)
 
 

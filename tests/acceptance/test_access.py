@@ -1,0 +1,165 @@
+"""Every process as its own user of both servers, with the permissions of deploy/README.md."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import aio_pika
+import pytest
+from aiohttp.test_utils import TestServer
+from aiormq.exceptions import ChannelAccessRefused
+
+from pipeline import topology
+from pipeline.database.access import Role
+from pipeline.objects import SObject
+from tests.salesforce import LEAD_ID, Salesforce, callout
+from tests.servers import execute, manage, new_name
+from tests.webhook import Webhooks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ops.stack import PrivatePostgres, PrivateRabbitMQ
+    from tests.processes import PenstockProcesses
+    from tests.servers import LoopThread
+
+    AsUser = Callable[[str], dict[str, str]]
+
+README: Final = Path(__file__).parents[2] / "deploy" / "README.md"
+# | console | (nothing) | `^(penstock\.replay\|amq\.default)$` | `^penstock\.log$` |
+ROW: Final = re.compile(r"\| (\w+)" + 3 * r" \| (`\S+`|\(nothing\))" + r" \|\n")
+PASSWORD: Final = "of-a-user-of-the-test"
+SECRET: Final = "whsec_" + "c2VjcmV0IG9mIHRoZSB0YXJnZXQgb2YgdGhlIHRlc3Q="
+HOT: Final = {"Id": LEAD_ID, "Status": "Qualified", "Email": "ana@example.com", "Rating": "Hot"}
+
+
+def permissions() -> dict[str, dict[str, str]]:
+    """Return what the page says each user of RabbitMQ needs."""
+    rows = ROW.findall(README.read_text("utf-8").partition("## Give each process its own")[2])
+    kinds = ("configure", "write", "read")
+    return {
+        name: {
+            kind: "^$" if cell == "(nothing)" else cell.strip("`").replace("\\|", "|")
+            for kind, cell in zip(kinds, cells, strict=True)
+        }
+        for name, *cells in rows
+    }
+
+
+@pytest.fixture
+def users(
+    rabbitmq_server: PrivateRabbitMQ,
+    postgres_server: PrivatePostgres,
+    broker_url: str,
+    database_url: str,
+    server_loop: LoopThread,
+) -> Iterator[AsUser]:
+    """Return the URLs of a process's users, which exist for the length of the test."""
+    suffix = new_name("user")
+    management = rabbitmq_server.management_url
+    vhost = urlsplit(broker_url).path.removeprefix("/")
+    granted = permissions()
+    for name, may in granted.items():
+        user = f"{name}_{suffix}"
+        account = json.dumps({"password": PASSWORD, "tags": ""})
+        manage(management, "PUT", f"/api/users/{user}", account)
+        manage(management, "PUT", f"/api/permissions/{vhost}/{user}", json.dumps(may))
+    for role in Role:
+        user = f"{role.removeprefix('penstock_')}_{suffix}"
+        server_loop.run(
+            execute(postgres_server.url, f"CREATE USER {user} PASSWORD '{PASSWORD}' IN ROLE {role}")
+        )
+
+    def urls_of(name: str) -> dict[str, str]:
+        def of(url: str) -> str:
+            parts = urlsplit(url)
+            place = parts.netloc.rpartition("@")[2]
+            return parts._replace(netloc=f"{name}_{suffix}:{PASSWORD}@{place}").geturl()
+
+        urls = {"PENSTOCK_DATABASE__URL": of(database_url)}
+        return urls | ({"PENSTOCK_BROKER__URL": of(broker_url)} if name in granted else {})
+
+    yield urls_of
+    for name in granted:
+        manage(management, "DELETE", f"/api/users/{name}_{suffix}")
+    for role in Role:
+        user = f"{role.removeprefix('penstock_')}_{suffix}"
+        server_loop.run(execute(postgres_server.url, f"DROP USER {user}"))
+
+
+@pytest.fixture
+async def operator(users: AsUser, penstock: PenstockProcesses) -> PenstockProcesses:
+    """Penstock's processes, which end before their users do; commands are run as the operator."""
+    penstock.environment |= users("operator")
+    return penstock
+
+
+async def test_a_change_goes_all_the_way_with_each_process_as_its_own_user(
+    operator: PenstockProcesses, users: AsUser
+) -> None:
+    async with TestServer(Webhooks(SECRET).app) as target:
+        await operator.start_ingest(**users("ingest"))
+        org = await Salesforce.connect(operator)
+        await operator.start_worker(**users("worker"))
+        await operator.start_relay(
+            PENSTOCK_RELAY__WEBHOOK_URL=str(target.make_url("/")),
+            PENSTOCK_RELAY__WEBHOOK_SECRET=SECRET,
+            **users("relay"),
+        )
+        console = await operator.start_console(**users("console"))
+        await org.accepted(callout([{"new": HOT}], operation="insert"))
+        await operator.until_counted(1, "SELECT count(*) FROM outbox WHERE state = 'delivered'")
+    dead = json.dumps(callout([{"new": {**HOT, "Score": "huge"}}], operation="insert"))
+    await org.accepted(dead.replace('"huge"', "1e999999").encode())
+    await operator.until_counted(1, "SELECT count(*) FROM dead_letter WHERE state = 'open'")
+    # It dies again, once it has gone to the broker and back.
+    result = await operator.run("dead", "replay", "--object", "lead", "--apply")
+    assert result.returncode == 0, result.stderr
+    again = "SELECT count(*) FROM dead_letter WHERE state = 'open' AND attempts = 2"
+    await operator.until_counted(1, again)
+    for command in (("replay", "--callouts", "--since", "1h"), ("replay", "--since", "1h")):
+        result = await operator.run(*command, "--apply")
+        assert result.returncode == 0, result.stderr
+    assert await console.terminate() == 0
+
+
+async def test_a_process_that_may_not_declare_says_who_should(
+    operator: PenstockProcesses, users: AsUser, broker_url: str
+) -> None:
+    async with await aio_pika.connect(broker_url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(topology.LOG)
+    worker = await operator.launch("worker", "WORKER", users("worker"))
+    settings = {"PENSTOCK_INGEST__PORT": "0", **users("ingest")}
+    ingest = await operator.launch("ingest", "INGEST", settings)
+    await ingest.until_told(operator.session, "penstock declare")
+    assert (await operator.run("declare")).returncode == 0
+    await ingest.ready(operator.session)
+    await worker.ready(operator.session)
+
+
+async def test_ingest_reads_no_queue_and_a_worker_publishes_nothing(
+    penstock: PenstockProcesses, users: AsUser
+) -> None:
+    del penstock
+    queue = topology.queue_name(SObject.LEAD)
+    async with await aio_pika.connect(users("ingest")["PENSTOCK_BROKER__URL"]) as connection:
+        channel = await connection.channel()
+        with pytest.raises(ChannelAccessRefused):
+            await (await channel.get_queue(queue)).get(fail=False)
+    async with await aio_pika.connect(users("worker")["PENSTOCK_BROKER__URL"]) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        exchange = await channel.get_exchange(topology.CHANGES)
+        with pytest.raises(ChannelAccessRefused):
+            await exchange.publish(aio_pika.Message(b""), "lead.update")
+
+
+async def test_the_owner_drops_what_workers_may_not(penstock: PenstockProcesses) -> None:
+    await penstock.fetch("SELECT penstock_make_partition(0, 604800000)")
+    result = await penstock.run("migrate")
+    assert "dropped change_19700101" in result.stderr
+    assert await penstock.fetch("SELECT WHERE to_regclass('change_19700101') IS NOT NULL") == []
