@@ -12,23 +12,29 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from pipeline import json_text
-from pipeline.errors import TransientError
-from pipeline.objects import SObject
+from pipeline import envelope, json_text
+from pipeline.errors import PoisonError, TransientError
+from pipeline.objects import SObject, long_id
 from rules.recipient import address_of
+from workers.received import decode_item
 from workers.relay.addresses import canonical_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipeline.database import Connection
+    from pipeline.envelope import Item
     from workers.history import ChangeKey
     from workers.received import ReceivedChange
 
 # Whose `Email` (of a person account: `PersonEmail`) is the person's own.
 PEOPLE: Final = frozenset({SObject.LEAD, SObject.CONTACT, SObject.ACCOUNT, SObject.USER})
+# What is with a person goes with the person.
+_WITH_PEOPLE: Final = frozenset({SObject.TASK, SObject.EVENT})
+_WHO: Final = re.compile(rb'"WhoId"\s*:\s*"([0-9A-Za-z]{15,18})"')
 _EMAIL: Final = re.compile(rb'"(?:Person)?Email"\s*:\s*("(?:[^"\\]|\\.)*")')
 
+_DRAW_ID: Final = "SELECT pg_current_xact_id()"
 _READ_EPOCH: Final = "SELECT epoch FROM rule_epoch"
 # Of each org that has any: until when addresses are forgotten, and whether one is for ever.
 _READ_ORGS: Final = """
@@ -81,10 +87,10 @@ class Forgotten:
         # Another task may read on meanwhile.
         epoch = self._epoch
         rows = [
-            (place, change.org_id, change.record_id, change.captured_at, address)
+            (place, change.org_id, record_id, change.captured_at, address)
             for place, change in enumerate(batch)
             if (org := self._orgs.get(change.org_id)) is not None
-            for address in _addresses(change, org)
+            for record_id, address in _asked(change, org)
         ]
         if not rows:
             return Sifted(frozenset(), epoch)
@@ -113,6 +119,37 @@ class Forgotten:
         self._epoch = epoch
 
 
+async def without_forgotten(connection: Connection, message: bytes) -> bytes | None:
+    """Return a dead message without what is of people who were forgotten; None if that is all.
+
+    To be called in a transaction. A callout that cannot be decoded stays as it is.
+    """
+    # The transaction has its id before it looks: an erasure waits for it, or it sees the tombstone.
+    await connection.execute(_DRAW_ID)
+    try:
+        items = envelope.decode(message)
+    except PoisonError:
+        return message
+    decoded = [(item, decode_item(item)) for item in items]
+    changes = [change for _, one in decoded for change in one.changes]
+    keys = (await Forgotten().among(connection, changes)).keys
+    if not keys:
+        return message
+    kept: list[envelope.Item] = []
+    for item, one in decoded:
+        if one.poison is not None or not any(change.key in keys for change in one.changes):
+            kept.append(item)
+        else:
+            kept += [alone(item, change) for change in one.changes if change.key not in keys]
+    return envelope.encode(kept) if kept else None
+
+
+def alone(item: Item, change: ReceivedChange) -> Item:
+    """Return a callout of one change out of an item's."""
+    body = json_text.mask(change.as_callout())
+    return envelope.Item(item.callout_id, item.received_at, item.masked, body)
+
+
 def own_addresses(change: ReceivedChange) -> set[str]:
     """Return the addresses that a change tells of its record, before or after, in every form."""
     if change.object not in PEOPLE:
@@ -129,8 +166,13 @@ def own_addresses(change: ReceivedChange) -> set[str]:
     return found
 
 
-def _addresses(change: ReceivedChange, org: _Org) -> Iterator[str | None]:
-    """Yield the addresses that have to be looked for; None for the record alone."""
-    yield None
+def _asked(change: ReceivedChange, org: _Org) -> Iterator[tuple[str, str | None]]:
+    """Yield the records and addresses that have to be looked for."""
+    yield change.record_id, None
+    if change.object in _WITH_PEOPLE:
+        for side in (change.old, change.new):
+            for who_id in _WHO.findall(side or b""):
+                yield long_id(who_id.decode()), None
     if org.is_blocking or change.captured_at <= org.until:
-        yield from own_addresses(change)
+        for address in own_addresses(change):
+            yield change.record_id, address

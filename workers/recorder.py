@@ -22,6 +22,7 @@ from pipeline.lifecycle import first_of
 from pipeline.objects import SObject, long_id
 from workers.channels import SETUP_TIMEOUT_S, close, told_of_cancels
 from workers.dead_letters import storable
+from workers.forgotten import without_forgotten
 from workers.hold import Ends, Hold, HoldExpired
 from workers.received import decode_item
 
@@ -132,8 +133,12 @@ class Recorder:
                 metrics.deliveries_settled.labels(dead.sobject.value, "recorded").inc()
 
     async def _record(self, batch: Sequence[Dead]) -> None:
-        rows = sorted((_row(dead) for dead in batch), key=lambda row: row["message_hash"])
         async with self._pool.acquire() as connection, connection.transaction():
+            kept = [
+                (dead, await without_forgotten(connection, dead.message.body)) for dead in batch
+            ]
+            rows = [_row(dead, body) for dead, body in kept if body is not None]
+            rows.sort(key=lambda row: row["message_hash"])
             await connection.executemany(_INSERT, [tuple(row.values()) for row in rows])
         for row in rows:
             metrics.dead_letters.labels(row["object"], row["reason"]).inc()
@@ -164,9 +169,9 @@ async def _gather(inbox: Inbox) -> list[Dead]:
     return batch
 
 
-def _row(dead: Dead) -> dict[str, Any]:
+def _row(dead: Dead, body: bytes) -> dict[str, Any]:
     """Return the row of a message, in the order of the statement's columns."""
-    body, key = dead.message.body, storable(dead.message.routing_key or "")
+    key = storable(dead.message.routing_key or "")
     told = tell(body)
     cause = cause_of(dead.message.headers)
     is_limit = cause == "delivery_limit"

@@ -10,10 +10,12 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pipeline import envelope, json_text
+import msgspec
+
+from pipeline import envelope
 from pipeline.errors import PoisonError
 from pipeline.gzip_text import GzipError
-from workers.forgotten import own_addresses
+from workers.forgotten import alone, own_addresses
 from workers.received import decode_item
 
 if TYPE_CHECKING:
@@ -106,8 +108,8 @@ def _item(item: Item, wanted: Wanted) -> Iterator[Item]:
     for change in decoded.changes:
         if change.record_id in wanted.record_ids or own_addresses(change) & wanted.addresses:
             continue
-        body = json_text.mask(_text(change.as_callout(), wanted))
-        yield envelope.Item(item.callout_id, item.received_at, item.masked, body)
+        left = alone(item, change)
+        yield msgspec.structs.replace(left, body=_text(left.body, wanted))
 
 
 def _plain(item: Item) -> bytes:

@@ -209,6 +209,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     watched._READ_EPOCH: _constant({"epoch": 1}),
     watched._READ_SPANS: _constant(),
     watched._READ_CALCULATED: _constant(),
+    forgotten._DRAW_ID: _constant(),
     forgotten._READ_ORGS: _constant(),
     rule_book._READ_EPOCH: _constant({"epoch": 1}),
     rule_book._READ_RULES: _rules,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,13 @@ from ops import bulk_runs, forget
 from ops.bulk_runs import RunState
 from ops.errors import WrongUsage
 from tests import forgotten
-from tests.changes import inserted, received
+from tests.changes import inserted, message, received
 from tests.forgotten import ADA, BOB, CONTACT, LEAD, OTHER_TASK, PERSON, TASK
 from tests.salesforce import ORG_ID, callout, now_ms
 from tests.snapshots import snapshot
+from workers.forgotten import without_forgotten
 from workers.processor import Outcome, Processor
+from workers.received import decode
 
 if TYPE_CHECKING:
     from pipeline.database import Pool
@@ -96,10 +99,12 @@ async def test_nothing_that_was_captured_before_comes_in_again(
     late = inserted({"Id": "00Q5g0000099999AAA", **PERSON, "Status": "Qualified"},
                     captured_at=now_ms() - 5000)  # fmt: skip
     resent = snapshot({"Id": LEAD, **PERSON, "Status": "Qualified"})
-    whole = received(*sent, late, resent)
+    task = {"Id": "00T5g0000088888AAA", "WhoId": LEAD[:15], "Subject": forgotten.CANARIES[1]}
+    called = callout([{"new": task}], object="Task", operation="insert")
+    whole = received(*sent, late, resent, called)
     for worker in (processor, Processor(pool, retention_days=90)):
         outcome = await worker.process(whole)
-        assert outcome == Outcome(2, 0, 5)
+        assert outcome == Outcome(2, 0, 6)
 
     assert run.state is RunState.FINISHED
     assert await forgotten.dump(pool) == left
@@ -181,6 +186,39 @@ async def test_a_batch_that_was_under_way_is_erased_or_not_committed(
     assert await pool.fetchval("SELECT count(*) FROM enrollment WHERE recipient = $1", ADA) == 0
 
 
+@pytest.mark.parametrize("split", [2, 3, 5])
+async def test_the_end_is_the_same_whatever_came_before_the_erasure_and_however_often_the_rest(
+    pool: Pool, processor: Processor, split: int
+) -> None:
+    sent = forgotten.callouts()
+    # Once a record of hers is known, it is known whose tasks are hers.
+    await processor.process(received(*sent[:split]))
+    await forgotten.told(pool)
+    await forgotten.drive(pool, await forgotten.begin(pool))
+    late = received(*sent) * 3
+    random.Random(split).shuffle(late)
+    for change in late:
+        await processor.process([change])
+
+    # What another record mentions is stored as it says when it comes afterwards.
+    rows = await forgotten.dump(pool)
+    assert [row for _, row in forgotten.canaries_in(rows) if OTHER_TASK not in row] == []
+    for query in (
+        "SELECT record_id FROM change ORDER BY 1",
+        "SELECT record_id FROM record ORDER BY 1",
+    ):
+        assert [row[0] for row in await pool.fetch(query)] == sorted([BOB, OTHER_TASK])
+    standing = await pool.fetch(
+        "SELECT sequence, recipient, generation, exited_generation FROM enrollment ORDER BY 1"
+    )
+    assert [tuple(row) for row in standing] == [
+        ("alerts", "rep@example.com", 1, 0),
+        ("nurture", "bob@example.com", 1, 0),
+    ]
+    fired = await pool.fetch("SELECT rule FROM firing WHERE record_id = $1 ORDER BY 1", BOB)
+    assert [row[0] for row in fired] == ["owners", "qualified"]
+
+
 async def test_who_opted_out_stays_so_by_a_keyed_hash(pool: Pool, processor: Processor) -> None:
     await processor.process(received(*forgotten.callouts()))
     await forgotten.leave_traces(pool)
@@ -229,6 +267,23 @@ async def test_a_restored_database_forgets_again_by_kept_tombstones(
     for one in runs:
         await forgotten.drive(pool, one)
     assert forgotten.canaries_in(await forgotten.dump(pool)) == []
+
+
+async def test_a_message_that_the_broker_gives_up_later_is_kept_without_the_person(
+    pool: Pool, processor: Processor
+) -> None:
+    await processor.process(received(*forgotten.callouts()))
+    await forgotten.drive(pool, await forgotten.begin(pool))
+    whole = forgotten.dead_message()
+
+    async with pool.acquire() as connection, connection.transaction():
+        kept = await without_forgotten(connection, whole)
+        assert kept is not None
+        assert [one.record_id for one in decode(kept).changes] == [BOB]
+        assert await without_forgotten(connection, kept) == kept
+        alone = message(inserted({"Id": LEAD, **PERSON}))
+        assert await without_forgotten(connection, alone) is None
+        assert await without_forgotten(connection, b"no envelope") == b"no envelope"
 
 
 def test_whom_nobody_can_be_is_refused() -> None:
