@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ingest.grouping import Grouper
+from ingest.line import Line
 from pipeline import callout, json_text
 from pipeline.errors import BrokerUnavailable
 from pipeline.signing import new_secret
@@ -177,3 +178,27 @@ async def test_a_snapshot_is_answered_with_what_else_is_asked_for_and_a_change_i
 async def test_a_snapshot_without_its_time_of_reading_is_refused_at_its_place() -> None:
     status, answer = await Edge().post(encoded(operation="snapshot"))
     assert (status, answer["place"]) == (422, "$.read_at")
+
+
+async def test_an_org_over_its_rate_is_refused_before_it_is_known_who_asks() -> None:
+    edge = Edge(org_callouts_per_s=1)
+    body = encoded()
+    # A stranger's callouts cost the org nothing, and once it is over its rate are not looked at.
+    for _ in range(3):
+        assert (await edge.post(body, secret=new_secret()))[0] == 401
+    assert (await edge.post(body))[0] == 202
+    assert (await edge.post(body, secret=new_secret()))[0] == 429
+    assert (await edge.post(body))[0] == 429
+
+
+async def test_who_has_too_much_waiting_is_told_when_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    edge = Edge()
+    body = encoded()
+    monkeypatch.setattr(Line, "is_over", lambda *_: True)
+    monkeypatch.setattr(Line, "wait_s", lambda *_: 3.2)
+    status, told = await edge.post(body, secret=new_secret())
+    assert (status, told["retry"]) == (429, 4)
+    assert "Account" in told["detail"]
+    assert not edge.items
