@@ -83,9 +83,32 @@ class RabbitMQCluster:
         """Have a node evaluate Erlang."""
         return await self.run(node.ctl("eval", expression))
 
-    async def leader_of(self, queue: str, vhost: str) -> PrivateRabbitMQ:
+    async def cut_off(self, node: PrivateRabbitMQ) -> None:
+        """Part a node from the others; all of them, and their clients' connections, live on.
+
+        Connections between nodes are closed, and new ones are refused on either side since the
+        cookies differ. Other than in a network that drops packets, each side knows of it at once.
+        """
+        await self._each_peer(node, "erlang:set_cookie(N, parted), erlang:disconnect_node(N)")
+        assert await self.evaluate(node, "nodes().") == "[]\n"
+
+    async def heal(self, node: PrivateRabbitMQ) -> None:
+        """Let a node that was cut off talk to the others; return once it does all its work."""
+        await self._each_peer(
+            node, "erlang:set_cookie(N, erlang:get_cookie()), net_kernel:connect_node(N)"
+        )
+        running = "length(rabbit_nodes:all_running())."
+        async with asyncio.timeout(_STEP_TIMEOUT_S):
+            while await self.evaluate(node, running) != f"{len(self.nodes)}\n":
+                pass
+
+    async def _each_peer(self, node: PrivateRabbitMQ, step: str) -> None:
+        peers = ", ".join(f"'{peer.node}'" for peer in self.nodes if peer is not node)
+        await self.evaluate(node, f"[begin {step} end || N <- [{peers}]].")
+
+    async def leader_of(self, queue: str) -> PrivateRabbitMQ:
         """Return the node that leads a queue."""
-        asked = ("list_queues", "--vhost", vhost, "name", "leader", "--no-table-headers")
+        asked = ("list_queues", "name", "leader", "--no-table-headers")
         lines = (await self.run(self.nodes[0].ctl(*asked))).splitlines()
         leaders = dict(line.split("\t") for line in lines)
         return next(node for node in self.nodes if node.node == leaders[queue])

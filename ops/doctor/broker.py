@@ -1,4 +1,4 @@
-"""Checks of RabbitMQ: version, queues as declared, alarms, policies that differ."""
+"""Checks of RabbitMQ: version, queues as declared, their members, alarms, policies."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ _MIN_VERSION: Final = (3, 10)
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)")
 _ALARM_S: Final = 3.0
 _HTTP_TIMEOUT_S: Final = 5.0
+# Of a queue: one of them may be lost.
+_MEMBER_COUNT: Final = 3
 _MANAGEMENT_URL: Final = "PENSTOCK_BROKER__MANAGEMENT_URL"
 _ALARMS: Final = "rabbitmq-diagnostics alarms   (free memory or disk; it resumes by itself)"
 # What a policy may say without taking anything from what is promised.
@@ -114,14 +116,10 @@ async def alarms(subject: Subject) -> list[Verdict]:
 
 
 async def policies(subject: Subject) -> list[Verdict]:
-    """See that no policy overrides what queues were declared with, and none lacks members."""
+    """See that no policy overrides what queues were declared with."""
     found = []
-    vhost = quote(_vhost(subject), safe="")
-    ours = set(topology.queue_names())
-    for queue in await _ask(subject, f"/api/queues/{vhost}"):
-        name = queue.get("name")
-        if name not in ours:
-            continue
+    for queue in await _ask_for_queues(subject):
+        name = queue["name"]
         given = queue.get("effective_policy_definition") or {}
         # An empty definition comes as an empty list.
         odd = sorted(set(given if isinstance(given, dict) else {}) - _HARMLESS)
@@ -134,11 +132,36 @@ async def policies(subject: Subject) -> list[Verdict]:
                     " clear_operator_policy; or have its pattern leave out penstock.*)",
                 )
             )
-        missing = set(queue.get("members") or ()) - set(queue.get("online") or ())
-        if missing:
+    return found or [fine("no policy touches Penstock's queues")]
+
+
+async def members(subject: Subject) -> list[Verdict]:
+    """See that every queue has as many members as it should, and all of them are there.
+
+    A node that joined a cluster after the queues were declared has none of them.
+    """
+    nodes = {str(node.get("name")) for node in await _ask(subject, "/api/nodes")}
+    wanted_count = min(_MEMBER_COUNT, len(nodes))
+    found = []
+    for queue in await _ask_for_queues(subject):
+        name, on = queue["name"], set(queue.get("members") or ())
+        if missing := on - set(queue.get("online") or ()):
             told = f"{name} lacks its members on {', '.join(sorted(missing))}"
             found.append(wrong(told, "rabbitmqctl cluster_status"))
-    return found or [fine("no policy touches Penstock's queues, and all have their members")]
+        # Of a stream's members the API hears only now and then.
+        elif name != topology.LOG and len(on) < wanted_count:
+            node, vhost = min(nodes - on), _vhost(subject)
+            grow = f"rabbitmq-queues grow {node} all --vhost-pattern '^{re.escape(vhost)}$'"
+            log = f"rabbitmq-streams add_replica --vhost {vhost} {topology.LOG} {node}"
+            told = f"{name} has {len(on)} of {wanted_count} members"
+            found.append(wrong(told, f"{grow} --queue-pattern '^penstock[.]'; {log}"))
+    return found or [fine("all queues have their members")]
+
+
+async def _ask_for_queues(subject: Subject) -> list[dict[str, Any]]:
+    ours = set(topology.queue_names())
+    queues = await _ask(subject, f"/api/queues/{quote(_vhost(subject), safe='')}")
+    return [queue for queue in queues if queue.get("name") in ours]
 
 
 def _said(error: BaseException) -> str:

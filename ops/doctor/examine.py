@@ -30,6 +30,7 @@ CHECKS: Final[dict[str, Check]] = {
     "broker: takes messages": broker.takes_messages,
     "broker: alarms": broker.alarms,
     "broker: policies": broker.policies,
+    "broker: members": broker.members,
     "database": database.answers,
     "database: encryption": encryption.database,
     "database: migrations": database.migrations,

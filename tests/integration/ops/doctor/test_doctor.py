@@ -304,7 +304,7 @@ async def test_without_the_management_api_nobody_says_that_policies_are_fine(
     blind = Settings(broker=Broker(settings.broker.url), database=settings.database)
     found = await wrong(blind)
     assert {one.state for one in found.values()} == {State.SKIPPED}
-    assert found.keys() == {"broker: alarms", "broker: policies"}
+    assert found.keys() == {"broker: alarms", "broker: policies", "broker: members"}
     mistaken = Broker(settings.broker.url, Secret("http://127.0.0.1:1"))
     found = await wrong(Settings(broker=mistaken, database=settings.database))
     assert {one.state for one in found.values()} == {State.UNKNOWN}
