@@ -108,7 +108,7 @@ class Fleet:
     async def load(self) -> AsyncIterator[Load]:
         """Send for as long as the block; then see that nothing was lost, doubled or left undone."""
         first = next(self._load_number) * _LOAD_SIZE
-        load = Load(self.org, sender_count=4, rest_s=0.01, first=first, limit=_LOAD_SIZE)
+        load = Load(self.org, sender_count=4, rest_s=0.03, first=first, limit=_LOAD_SIZE)
         async with load:
             await load.until_accepted(50)
             load.pause_s()
