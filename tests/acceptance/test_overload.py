@@ -20,6 +20,7 @@ MAX_GROWTH_BYTES = 100 * 1024 * 1024
 async def test_three_times_what_is_sustained_is_shed_and_done_with(
     penstock: PenstockProcesses,
 ) -> None:
+    del penstock.environment["PENSTOCK_INGEST__BACKLOG_S"]
     outcome = await flood(penstock, warm_s=6, seconds=LOAD_S, change_count=10, rules="")
     assert outcome.statuses.keys() <= {ACCEPTED, TOO_MANY, UNAVAILABLE}, outcome
     assert outcome.statuses.get(TOO_MANY), outcome
