@@ -12,7 +12,7 @@ SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test simulate fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package
+.PHONY: help run test simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -32,6 +32,9 @@ simulate: $(INSTALLED) ## Simulate workers and relays under faults: SEEDS=10000,
 
 fuzz: $(FUZZ) ## Send ingest hostile input: RUNS=1000000 SEED=1, or one that failed: INPUT=file
 	@$(BIN)/python -m tests.fuzzing $(if $(INPUT),--input $(INPUT),--runs $(or $(RUNS),100000) --seed $(or $(SEED),1))
+
+chaos: $(INSTALLED) ## Break real processes under load for MINUTES=4 by SEED=1, and look at what is left
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),4) $(ARGS)
 
 check: $(INSTALLED) $(APEX_TOOLS) ## Lint, types, import arrows; the gate of the Salesforce package
 	@$(BIN)/ruff format --check .

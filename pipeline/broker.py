@@ -8,7 +8,7 @@ import random
 import secrets
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import aio_pika
 import structlog
@@ -24,20 +24,34 @@ from pipeline.hosts import urls_of
 from pipeline.lifecycle import first_of, wait_or_stop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Coroutine,
+        Mapping,
+        Sequence,
+    )
 
     from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
     from tenacity import RetryCallState
 
     from pipeline.settings import Secret
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 CONNECT_TIMEOUT_S: Final = 5.0
+# Many requests in a row, of a broker that may have come up a moment ago and is asked by all at once:
+# given up early they would only be asked again.
+SETUP_TIMEOUT_S: Final = 15.0
 CLOSE_TIMEOUT_S: Final = 2.0
 HEARTBEAT_S: Final = 10
 RECONNECT_S: Final = 0.1
 QUEUE_CHECK_S: Final = 5.0
+# A session that lasted so long was not cut off in its own setup.
+SETTLED_S: Final = SETUP_TIMEOUT_S + 5.0
 # A channel whose messages are refused is given up for a new one, at most this often.
 RENEW_S: Final = 1.0
 # On what is published again: by which run, and by whom.
@@ -46,6 +60,7 @@ BY_HEADER: Final = "x-penstock-by"
 # On what ingest publishes: which of them, and when, in ms of a clock of its own that only grows.
 SOURCE_HEADER: Final = "x-penstock-ingest"
 SENT_HEADER: Final = "x-penstock-sent"
+_LOST: Final = (*CONNECTION_EXCEPTIONS, TimeoutError)
 
 
 class Nodes:
@@ -66,7 +81,7 @@ class Nodes:
         try:
             yield connection
         finally:
-            with contextlib.suppress(*CONNECTION_EXCEPTIONS, TimeoutError):
+            with contextlib.suppress(*_LOST):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await connection.close()
 
@@ -82,7 +97,7 @@ class Nodes:
                 return await aio_pika.connect(
                     target, timeout=CONNECT_TIMEOUT_S, client_properties={"connection_name": name}
                 )
-            except (*CONNECTION_EXCEPTIONS, TimeoutError):
+            except _LOST:
                 if tries == 0:
                     raise
 
@@ -106,6 +121,7 @@ async def keep_connected(
     outage, not an error: it is logged and tried again, on the next node, after 0.1 to 5 s.
     """
     nodes = Nodes(url)
+    loop = asyncio.get_running_loop()
 
     async def sleep(seconds: float) -> None:
         await wait_or_stop(stop, seconds)
@@ -118,19 +134,51 @@ async def keep_connected(
     async def connect_once() -> None:
         if not stop.is_set():
             async with nodes.connected(name) as connection:
-                await session(connection)
+                began_s = loop.time()
+                try:
+                    await session(connection)
+                except _LOST as error:
+                    # What went well for a while is a new loss: earlier ones do not count any more.
+                    if loop.time() - began_s < SETTLED_S:
+                        raise
+                    log.warning("broker_lost", error=told(error, "BROKER"))
             # However often sessions end by themselves, the broker is not flooded with new ones.
             if not stop.is_set():
                 await wait_or_stop(stop, RECONNECT_S)
 
     retry_lost = AsyncRetrying(
-        retry=retry_if_exception_type((*CONNECTION_EXCEPTIONS, TimeoutError)),
+        retry=retry_if_exception_type(_LOST),
         wait=wait_exponential(multiplier=0.1, max=4.8) + wait_random(0, 0.2),
         sleep=sleep,
         before_sleep=tell,
     )
     while not stop.is_set():
         await retry_lost(connect_once)
+
+
+async def set_up(steps: Coroutine[object, object, T], stop: asyncio.Event) -> T | None:
+    """Return what the first steps on a connection return; None if `stop` came before.
+
+    Raises:
+        TimeoutError: they took longer than 15 s.
+        Exception: what they raise.
+    """
+    work = asyncio.ensure_future(steps)
+    try:
+        if not await first_of(asyncio.shield(work), stop.wait(), timeout_s=SETUP_TIMEOUT_S):
+            raise TimeoutError
+        return work.result() if work.done() else None
+    finally:
+        work.cancel()
+        # A broker that is frozen does not let go of a channel.
+        await asyncio.wait({work}, timeout=CLOSE_TIMEOUT_S)
+
+
+async def _ensured(connection: AbstractConnection) -> bool:
+    """Make the queues that are missing; tell whether there were none."""
+    is_new = not await topology.exists(connection)
+    await topology.ensure(connection)
+    return is_new
 
 
 class Publisher:
@@ -178,9 +226,9 @@ class Publisher:
         await keep_connected(self._url, self._name, stop, session)
 
     async def _session(self, connection: AbstractConnection, stop: asyncio.Event) -> None:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            is_new = not await topology.exists(connection)
-            await topology.ensure(connection)
+        is_new = await set_up(_ensured(connection), stop)
+        if is_new is None:
+            return
         if is_new:
             await wait_or_stop(stop, topology.SETTLE_S)
         self._stalled.clear()

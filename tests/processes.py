@@ -42,6 +42,11 @@ class Running:
         return self._process.pid
 
     @property
+    def code(self) -> int | None:
+        """The exit code, once it has ended."""
+        return self._process.returncode
+
+    @property
     def log(self) -> str:
         return self._log_path.read_text()
 
@@ -51,21 +56,23 @@ class Running:
             self._process.kill()
             await self._process.wait()
 
-    async def terminate(self) -> int:
+    async def terminate(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
         """SIGTERM, and return the exit code."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
-        return await self.ended()
+        return await self.ended(timeout_s)
 
-    async def ended(self) -> int:
+    async def ended(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
         """Return the exit code once it has ended."""
-        async with asyncio.timeout(_STOP_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             return await self._process.wait()
 
-    async def ready(self, session: aiohttp.ClientSession) -> None:
+    async def ready(
+        self, session: aiohttp.ClientSession, timeout_s: float = _READY_TIMEOUT_S
+    ) -> None:
         """Return once the process says that it can do its work."""
         try:
-            async with asyncio.timeout(_READY_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 while not await self._is_ready(session):
                     assert self._process.returncode is None, f"{self.name} ended:\n{self.log}"
                     await asyncio.sleep(_POLL_S)
@@ -122,6 +129,8 @@ class PenstockProcesses:
         self, environment: Mapping[str, str], folder: Path, *, in_roles: bool = False
     ) -> None:
         self.environment = {**os.environ, **environment}
+        # What runs in the place of the `penstock` command.
+        self.program: tuple[str, ...] = ("-m", "ops")
         self.ingest_url = ""
         self.console_url = ""
         self.session: aiohttp.ClientSession
@@ -181,7 +190,7 @@ class PenstockProcesses:
         }
         with log_path.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "ops", command, *options, env=environment, stderr=log
+                sys.executable, *self.program, command, *options, env=environment, stderr=log
             )
         running = Running(command, process, log_path, admin_port)
         self._started.append(running)

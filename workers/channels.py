@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-SETUP_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 10.0
 
 
 async def told_of_cancels(channel: AbstractChannel) -> asyncio.Event:
@@ -36,7 +36,7 @@ async def told_of_cancels(channel: AbstractChannel) -> asyncio.Event:
 async def close(channel: AbstractChannel) -> None:
     """Close a channel, in whatever state it is; what it has not settled goes back to its queue."""
     try:
-        async with asyncio.timeout(SETUP_TIMEOUT_S):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await channel.close()
     except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
         # The channel died before it could be closed: its deliveries are back all the same.

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import structlog
 
 from pipeline import metrics, topology
-from pipeline.broker import RUN_HEADER
+from pipeline.broker import RUN_HEADER, set_up
 from pipeline.lifecycle import first_of
-from workers.channels import SETUP_TIMEOUT_S, close, told_of_cancels
+from workers.channels import CLOSE_TIMEOUT_S, close, told_of_cancels
 from workers.healing.comparison import Comparison
 from workers.hold import Ends, Hold, HoldExpired
 from workers.in_hand import Busy, InHand
@@ -33,7 +33,12 @@ from workers.trail import tell_of_batch
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+    from aio_pika.abc import (
+        AbstractChannel,
+        AbstractConnection,
+        AbstractIncomingMessage,
+        AbstractQueue,
+    )
 
     from pipeline.audit import AuditRange
     from pipeline.database import Pool
@@ -94,6 +99,14 @@ class _Lane(NamedTuple):
     hold: Hold
 
 
+class _Opened(NamedTuple):
+    """A channel that deliveries come in on, when the broker ends it, and what consumes on it."""
+
+    channel: AbstractChannel
+    cancelled: asyncio.Event
+    consumers: list[tuple[AbstractQueue, str]]
+
+
 class Consumer:
     """Consumes the queues of some objects on one connection after another.
 
@@ -138,25 +151,11 @@ class Consumer:
         """
         if not await self._lanes[0].hold.until_database_answers(stop):
             return
-        async with asyncio.timeout(SETUP_TIMEOUT_S):
-            await topology.ensure(connection)
-            channel = await connection.channel(publisher_confirms=False)
-            await channel.set_qos(max(1, self._settings.prefetch_count // len(self._objects)))
-            cancelled = await told_of_cancels(channel)
-            inbox: Inbox = asyncio.Queue()
-
-            async def take(message: AbstractIncomingMessage) -> None:
-                self.in_hand.take(topology.object_of(message.routing_key))
-                self.progress.take(message)
-                inbox.put_nowait(message)
-
-            self.in_hand.begin()
-            self.progress.begin()
-            consumers = [
-                (queue, await queue.consume(take))
-                for sobject in self._objects
-                for queue in (await channel.get_queue(topology.queue_name(sobject)),)
-            ]
+        inbox: Inbox = asyncio.Queue()
+        opened = await set_up(self._open(connection, inbox), stop)
+        if opened is None:
+            return
+        channel, cancelled, consumers = opened
         self._consuming = True
         log.info("consuming", objects=[sobject.value for sobject in self._objects])
         ends = Ends(stop, asyncio.Event())
@@ -175,7 +174,7 @@ class Consumer:
             self._consuming = False
             if stop.is_set() and not channel.is_closed:
                 for queue, tag in consumers:
-                    await queue.cancel(tag, timeout=SETUP_TIMEOUT_S)
+                    await queue.cancel(tag, timeout=CLOSE_TIMEOUT_S)
             ends.lost.set()
             inbox.put_nowait(_Signal.END)
             async with asyncio.timeout(self._settings.drain_s):
@@ -194,6 +193,26 @@ class Consumer:
             self.in_hand.end()
             # What is still unsettled goes back to its queue as the channel closes.
             await close(channel)
+
+    async def _open(self, connection: AbstractConnection, inbox: Inbox) -> _Opened:
+        await topology.ensure(connection)
+        channel = await connection.channel(publisher_confirms=False)
+        await channel.set_qos(max(1, self._settings.prefetch_count // len(self._objects)))
+        cancelled = await told_of_cancels(channel)
+
+        async def take(message: AbstractIncomingMessage) -> None:
+            self.in_hand.take(topology.object_of(message.routing_key))
+            self.progress.take(message)
+            inbox.put_nowait(message)
+
+        self.in_hand.begin()
+        self.progress.begin()
+        consumers = [
+            (queue, await queue.consume(take))
+            for sobject in self._objects
+            for queue in (await channel.get_queue(topology.queue_name(sobject)),)
+        ]
+        return _Opened(channel, cancelled, consumers)
 
     async def _work(self, lane: _Lane, inbox: Inbox, ends: Ends) -> None:
         busy = self._busy

@@ -16,11 +16,12 @@ import msgspec
 import structlog
 
 from pipeline import envelope, json_text, metrics, topology
+from pipeline.broker import set_up
 from pipeline.errors import PoisonError, Reason
 from pipeline.gzip_text import GzipError
 from pipeline.lifecycle import first_of
 from pipeline.objects import SObject, long_id
-from workers.channels import SETUP_TIMEOUT_S, close, told_of_cancels
+from workers.channels import CLOSE_TIMEOUT_S, close, told_of_cancels
 from workers.dead_letters import storable
 from workers.forgotten import without_forgotten
 from workers.hold import Ends, Hold, HoldExpired
@@ -29,7 +30,7 @@ from workers.received import decode_item
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
+    from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
     from pipeline.database import Pool
 
@@ -90,15 +91,11 @@ class Recorder:
         """Consume on one connection until it is lost or `stop`, then drain."""
         if not await self._hold.until_database_answers(stop):
             return
-        async with asyncio.timeout(SETUP_TIMEOUT_S):
-            await topology.ensure(connection)
-            channel = await connection.channel(publisher_confirms=False)
-            await channel.set_qos(_PREFETCH_COUNT)
-            cancelled = await told_of_cancels(channel)
-            inbox: Inbox = asyncio.Queue()
-            for sobject in self._objects:
-                queue = await channel.get_queue(topology.dead_queue_name(sobject))
-                await queue.consume(partial(_put, inbox, sobject))
+        inbox: Inbox = asyncio.Queue()
+        opened = await set_up(self._open(connection, inbox), stop)
+        if opened is None:
+            return
+        channel, cancelled = opened
         ends = Ends(stop, asyncio.Event())
         work = asyncio.create_task(self._work(inbox, ends))
         try:
@@ -119,9 +116,21 @@ class Recorder:
             log.warning("drain_cut_short", drain_s=_DRAIN_S)
         finally:
             work.cancel()
-            await asyncio.wait({work}, timeout=SETUP_TIMEOUT_S)
+            await asyncio.wait({work}, timeout=CLOSE_TIMEOUT_S)
             # What is still unsettled goes back to its queue as the channel closes.
             await close(channel)
+
+    async def _open(
+        self, connection: AbstractConnection, inbox: Inbox
+    ) -> tuple[AbstractChannel, asyncio.Event]:
+        await topology.ensure(connection)
+        channel = await connection.channel(publisher_confirms=False)
+        await channel.set_qos(_PREFETCH_COUNT)
+        cancelled = await told_of_cancels(channel)
+        for sobject in self._objects:
+            queue = await channel.get_queue(topology.dead_queue_name(sobject))
+            await queue.consume(partial(_put, inbox, sobject))
+        return channel, cancelled
 
     async def _work(self, inbox: Inbox, ends: Ends) -> None:
         while not ends.near():

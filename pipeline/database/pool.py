@@ -21,6 +21,9 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
 COMMAND_TIMEOUT_S: Final = 60.0
+# A client whose connection the network has forgotten never says so, and the server would keep its
+# transaction, with the rows that it locked, until TCP gives up: two hours by default.
+ABANDONED_AFTER_MS: Final = 30_000
 CLOSE_TIMEOUT_S: Final = 3.0
 
 
@@ -35,7 +38,10 @@ async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
         min_size=0,
         max_size=settings.pool_size,
         command_timeout=COMMAND_TIMEOUT_S,
-        server_settings={"application_name": name},
+        server_settings={
+            "application_name": name,
+            "idle_in_transaction_session_timeout": f"{ABANDONED_AFTER_MS}",
+        },
     )
     await pool
     try:

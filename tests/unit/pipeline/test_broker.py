@@ -107,6 +107,26 @@ async def test_a_session_that_fails_for_the_broker_is_an_outage_and_for_a_bug_is
     assert [connection.closed for connection in there.connections] == [True] * 3
 
 
+@pytest.mark.parametrize(("settled_s", "pauses_s"), [(0.0, [0.1] * 5), (60.0, [0.1, 0.2, 0.4])])
+async def test_a_loss_after_a_session_that_went_well_is_waited_for_as_a_first_one(
+    monkeypatch: pytest.MonkeyPatch, settled_s: float, pauses_s: list[float]
+) -> None:
+    there = Broker().take_part(monkeypatch)
+    monkeypatch.setattr(broker, "SETTLED_S", settled_s)
+    stop = asyncio.Event()
+
+    async def session(_: object) -> None:
+        if len(there.slept) == len(pauses_s):
+            stop.set()
+            return
+        raise aio_pika.exceptions.AMQPConnectionError
+
+    async with asyncio.timeout(DEADLINE_S):
+        await keep_connected(BROKER, "test", stop, session)
+    for slept_s, least_s in zip(there.slept, pauses_s, strict=True):
+        assert least_s <= slept_s <= least_s + 0.2
+
+
 async def test_who_is_told_to_stop_during_an_outage_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     away = Broker(*[ConnectionRefusedError()] * 1000).take_part(monkeypatch)
     stop = asyncio.Event()
@@ -173,3 +193,26 @@ async def test_nothing_is_published_before_there_is_a_connection() -> None:
     assert publisher.problem() == "not connected to RabbitMQ"
     with pytest.raises(BrokerUnavailable, match="not connected"):
         await publisher.publish([Item("id", 1, masked=False, body=b"{}")], "lead.update")
+
+
+async def test_first_steps_end_at_stop_and_a_slow_broker_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stop, answered = asyncio.Event(), asyncio.Event()
+
+    async def steps() -> str:
+        await answered.wait()
+        return "open"
+
+    opening = asyncio.create_task(broker.set_up(steps(), stop))
+    await asyncio.sleep(0)
+    answered.set()
+    assert await opening == "open"
+    answered.clear()
+    opening = asyncio.create_task(broker.set_up(steps(), stop))
+    await asyncio.sleep(0)
+    stop.set()
+    assert await opening is None
+    monkeypatch.setattr(broker, "SETUP_TIMEOUT_S", 0.01)
+    with pytest.raises(TimeoutError):
+        await broker.set_up(steps(), asyncio.Event())

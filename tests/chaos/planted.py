@@ -1,0 +1,29 @@
+"""`python -m tests.chaos.planted BUG worker …`: a process with a bug of the simulator's planted."""
+
+from __future__ import annotations
+
+import sys
+
+from ops.__main__ import main
+from tests.chaos.campaign import PROGRAM
+from tests.simulation.planted import BUGS, planted
+
+
+def program(bug: str) -> tuple[str, ...]:
+    """Return what runs in the place of `penstock`: with a bug, if one is named.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if not bug:
+        return PROGRAM
+    if bug not in {one.name for one in BUGS}:
+        raise ValueError(f"no bug {bug!r}; there are {', '.join(one.name for one in BUGS)}")
+    return ("-m", "tests.chaos.planted", bug)
+
+
+if __name__ == "__main__":
+    name = sys.argv.pop(1)
+    (bug,) = (one for one in BUGS if one.name == name)
+    with planted(bug):
+        main()
