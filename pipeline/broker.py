@@ -43,8 +43,8 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 CONNECT_TIMEOUT_S: Final = 5.0
-# Many requests in a row, of a broker that may have come up a moment ago and is asked by all at once:
-# given up early they would only be asked again.
+# Many requests in a row, of a broker that may have come up a moment ago and is asked by all at
+# once: given up early they would only be asked again.
 SETUP_TIMEOUT_S: Final = 15.0
 CLOSE_TIMEOUT_S: Final = 2.0
 HEARTBEAT_S: Final = 10

@@ -11,6 +11,7 @@ from pipeline.database import open_pool
 from pipeline.settings import Database, Secret
 from tests.changes import received
 from tests.chaos.records import ORG_IDS
+from tests.chaos.servers import RETENTION_DAYS
 from tests.salesforce import SYNC_USER_ID
 from workers.processor import Processor
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     State = dict[tuple[object, ...], tuple[object, ...]]
 
 _CALLOUTS_PER_BATCH: Final = 100
-RETENTION_DAYS: Final = 90
 # Each query: what must come out the same whatever happened on the way; (columns of the key).
 _QUERIES: Final = {
     "change": (

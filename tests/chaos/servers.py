@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import aio_pika
+import asyncpg
 
 from ops.stack import PrivatePostgres, PrivateRabbitMQ
 from ops.stack.ports import LOOPBACK
 from pipeline import topology
+from pipeline.database import migrate
 from tests.chaos.disk import SmallDisk
-from tests.servers import database_at, execute, keep_queue_names, migrated, new_name, open_folder
+from tests.servers import database_at, execute, keep_queue_names, new_name, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 # As in production, the processes' user is no superuser: limits hold for it.
 ROLE: Final = "chaos"
+RETENTION_DAYS: Final = 90
 _PASSWORD: Final = "chaos"
 _TABLESPACE: Final = "small"
 
@@ -54,7 +58,11 @@ class Servers:
         name = new_name("chaos")
         place = f" TABLESPACE {_TABLESPACE}" if self.disk.is_there else ""
         await execute(self.postgres.url, f"CREATE DATABASE {name} OWNER {ROLE}{place}")
-        await migrated(self.database_url(name, self.port_of_database()))
+        owner = await asyncpg.connect(self.database_url(name, self.port_of_database()))
+        try:
+            await migrate(owner, retention_days=RETENTION_DAYS, now_ms=time.time_ns() // 1_000_000)
+        finally:
+            await owner.close()
         return name
 
     async def prepare(self) -> None:

@@ -21,6 +21,7 @@ from pipeline.database import (
     pending_migrations,
     window,
 )
+from pipeline.database import pool as pool_module
 from pipeline.database.partitions import DAY_MS, WEEK_MS
 from pipeline.errors import Kind, classify
 from pipeline.settings import Database, Secret
@@ -130,6 +131,23 @@ async def test_a_pool_goes_on_after_the_database_cut_it_off(database_url: str) -
             while not await answers(pool, failures):
                 pass
         assert {classify(failure) for failure in failures} <= {Kind.TRANSIENT}
+
+
+async def test_rows_that_a_forgotten_connection_has_locked_are_let_go(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "ABANDONED_AFTER_MS", 200)
+    async with open_pool(Database(url=Secret(database_url)), "forgotten") as pool:
+        connection = await pool.acquire()
+        # Nothing more is heard of this client, and nothing of its end.
+        await connection.execute("BEGIN; UPDATE rule_epoch SET epoch = epoch + 1")
+        async with connected(database_url) as other, asyncio.timeout(10):
+            await other.execute("UPDATE rule_epoch SET epoch = epoch + 1")
+        with pytest.raises(DATABASE_ERRORS) as ended:
+            await connection.fetchval("SELECT 1")
+        assert classify(ended.value) is Kind.TRANSIENT
+        await pool.release(connection)
+        assert await pool.fetchval("SELECT 1") == 1
 
 
 async def answers(pool: Pool, failures: list[BaseException]) -> bool:
