@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.chaos.site import Site
     from tests.chaos.target import Target
 
-_REST_S: Final = 150.0
+_REST_S: Final = 300.0
 _LOOK_S: Final = 0.5
 _SHOWN_COUNT: Final = 3
 # What was put off by the schedule of retries, which goes to half an hour, is due at once.
