@@ -97,17 +97,22 @@ class ConnectionHandler:
         """
         org = self._door.org(request)
         if org.paused:
-            raise forbidden("this org is paused")
+            raise self._door.forbid(request, org.org_id, "this org is paused")
         if org.connect_code is None and org.stored_code is not None:
             raise unavailable(UNREADABLE)
         expires_s = org.connect_code_expires_s
         if org.connect_code is None or expires_s is None or expires_s <= time.time():
-            raise forbidden(
-                "no connect code is open for this org: `penstock org rotate` prints a new one"
+            raise self._door.forbid(
+                request,
+                org.org_id,
+                "no connect code is open for this org: `penstock org rotate` prints a new one",
             )
-        with self._in_flight.hold() as held:
+        with (
+            self._in_flight.hold() as held,
+            self._door.proving(request, org, MAX_BODY_BYTES) as max_bytes,
+        ):
             body, _ = await read_body(
-                request, max_bytes=MAX_BODY_BYTES, timeout_s=_BODY_TIMEOUT_S, held=held
+                request, max_bytes=max_bytes, timeout_s=_BODY_TIMEOUT_S, held=held
             )
             verify_signature(request, (key_of(org.connect_code),), body)
         wish = _decode(body)
@@ -161,7 +166,8 @@ class ConnectionHandler:
             Problem: 403 or 401, as for a callout.
         """
         org = self._door.connected_org(request)
-        self._door.verify(request, org, b"")
+        with self._door.proving(request, org, 0):
+            self._door.verify(request, org, b"")
         return web.Response(
             body=msgspec.json.encode(Conditions(org.conditions_version, org.conditions)),
             content_type="application/json",

@@ -78,13 +78,14 @@ class Intake:
             self._backlog.check(org.org_id)
             if not self._publisher.connected:
                 raise unavailable("not connected to RabbitMQ")
-        body = await read_body(
-            request,
-            max_bytes=self._settings.max_body_bytes,
-            timeout_s=self._settings.body_timeout_s,
-            held=held,
-        )
-        self._door.verify(request, org, body.text)
+        with self._door.proving(request, org, self._settings.max_body_bytes) as max_bytes:
+            body = await read_body(
+                request,
+                max_bytes=max_bytes,
+                timeout_s=self._settings.body_timeout_s,
+                held=held,
+            )
+            self._door.verify(request, org, body.text)
         # Only what is proven to come from the org counts against its rate.
         self._rates.admit(org.org_id)
         return Admitted(org, body)

@@ -31,6 +31,8 @@ class Problem(Exception):
         self.detail = detail
         self.place = place
         self.retry_after_s = retry_after_s
+        # It is told of elsewhere, or was often enough.
+        self.is_told = False
 
 
 def bad_request(detail: str) -> Problem:

@@ -18,6 +18,7 @@ from ingest.connection import ConnectionHandler, SecretRotation
 from ingest.connections import Connections
 from ingest.door import Door
 from ingest.draining import UnderWay
+from ingest.failed_signatures import FailedSignatures
 from ingest.grouping import Grouper
 from ingest.heartbeats import HeartbeatHandler
 from ingest.intake import Intake
@@ -70,7 +71,13 @@ async def run(settings: Settings) -> None:
     ):
         rotation = SecretRotation(registry, pool)
         signs = SignsOfLife(pool)
-        door = Door(registry, rotation.next_secret_used, signs.note)
+        door = Door(
+            registry,
+            rotation.next_secret_used,
+            signs.note,
+            FailedSignatures(edge.failed_signatures_per_minute),
+            edge.trusted_networks(),
+        )
         backlog = Backlog(edge.backlog_s, publisher.source)
         intake = Intake(
             edge,
@@ -159,14 +166,15 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
     try:
         response = await handler(request)
     except Problem as problem:
-        log.info(
-            "request_refused",
-            route=route,
-            org_id=request.match_info.get("org_id", "")[:_MAX_ID_CHARACTERS],
-            callout_id=request.headers.get("webhook-id", "")[:_MAX_ID_CHARACTERS],
-            status=problem.status.value,
-            detail=problem.detail,
-        )
+        if not problem.is_told:
+            log.info(
+                "request_refused",
+                route=route,
+                org_id=request.match_info.get("org_id", "")[:_MAX_ID_CHARACTERS],
+                callout_id=request.headers.get("webhook-id", "")[:_MAX_ID_CHARACTERS],
+                status=problem.status.value,
+                detail=problem.detail,
+            )
         response = render(problem)
     except web.HTTPException as error:
         status = http.HTTPStatus(error.status)

@@ -49,6 +49,7 @@ class Action(StrEnum):
     DATABASE_RESTORED = "database_restored"
     ORG_PAUSE = "org_pause"
     ORG_RESUME = "org_resume"
+    SECRETS_ROTATE = "secrets_rotate"
     TOKEN_ADD = "token_add"  # noqa: S105  what was done
     TOKEN_REVOKE = "token_revoke"  # noqa: S105  what was done
 

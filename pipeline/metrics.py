@@ -14,6 +14,11 @@ _COUNTS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 callouts = Counter(
     "penstock_callouts", "Requests that ingest answered, by route and status.", ["route", "status"]
 )
+failed_signatures = Counter(
+    "penstock_failed_signatures",
+    "Requests that were not proven to come from their org, by the limit that was reached.",
+    ["over"],
+)
 callout_seconds = Histogram(
     "penstock_callout_seconds",
     "Time from a callout's first byte to its answer, in seconds.",

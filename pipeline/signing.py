@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,14 @@ _MAX_ID_LENGTH: Final = 255
 
 class InvalidSignature(Exception):
     """The callout is not proven to come from who it says (answered 401). Says why, no secret."""
+
+
+class Offered(NamedTuple):
+    """The headers of a signed message, read; `signatures` in base64."""
+
+    message_id: str
+    timestamp_s: int
+    signatures: list[bytes]
 
 
 def new_secret() -> str:
@@ -82,6 +90,22 @@ def verify(  # noqa: PLR0913  the specification's own inputs, each named at the 
         InvalidSignature: a header is missing or malformed, the time is outside ±300 s, or no key
             matches.
     """
+    claim = offered(message_id, timestamp, signatures, now_s)
+    for index, key in enumerate(keys):
+        expected = _digest(key, claim.message_id, claim.timestamp_s, body)
+        if any(hmac.compare_digest(expected, signature) for signature in claim.signatures):
+            return index
+    raise InvalidSignature("no signature matches a secret of this org")
+
+
+def offered(
+    message_id: str | None, timestamp: str | None, signatures: str | None, now_s: float
+) -> Offered:
+    """Return what the headers offer, all that can be told of a message without its body.
+
+    Raises:
+        InvalidSignature: a header is missing or malformed, or the time is outside ±300 s.
+    """
     if not message_id or not timestamp or not signatures:
         raise InvalidSignature("webhook-id, webhook-timestamp and webhook-signature are required")
     if len(message_id) > _MAX_ID_LENGTH or not (message_id.isascii() and message_id.isprintable()):
@@ -90,15 +114,11 @@ def verify(  # noqa: PLR0913  the specification's own inputs, each named at the 
         raise InvalidSignature("webhook-timestamp is not a Unix time in seconds")
     if abs(now_s - int(timestamp)) > TOLERANCE_S:
         raise InvalidSignature(f"webhook-timestamp is more than {TOLERANCE_S} s off this clock")
-    offered = [
+    texts = [
         signature.encode("ascii", "replace")
         for version, _, signature in (
             part.partition(",") for part in signatures.split(" ", _MAX_SIGNATURES)
         )
         if version == "v1"
     ]
-    for index, key in enumerate(keys):
-        expected = _digest(key, message_id, int(timestamp), body)
-        if any(hmac.compare_digest(expected, signature) for signature in offered):
-            return index
-    raise InvalidSignature("no signature matches a secret of this org")
+    return Offered(message_id, int(timestamp), texts)

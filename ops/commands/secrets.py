@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ops import org_secrets
+from ops import actions, org_secrets
+from ops.actions import Action, command_line_actor
 from ops.errors import WrongUsage
 from ops.runtime import Runtime, pass_runtime, run
 from pipeline.key_ring import new_key
@@ -44,4 +45,13 @@ async def _rotate(runtime: Runtime) -> Rotated:
             "PENSTOCK_SECRETS__KEYS is not set: `penstock secrets new-key` prints a key"
         )
     async with runtime.database() as connection:
-        return await org_secrets.rotate(connection, ring)
+        done = await org_secrets.rotate(connection, ring)
+        # Each org is committed by itself, so that this comes after them all.
+        await actions.record(
+            connection,
+            Action.SECRETS_ROTATE,
+            actor=command_line_actor(),
+            parameters={},
+            outcome=f"{done.encrypted_count} encrypted, {done.current_count} already were",
+        )
+        return done

@@ -73,7 +73,10 @@ async def edge(subject: Subject) -> list[Verdict]:
         found.append(wrong(f"{told} (503, 429)", mend))
     if flow.refused_count > max(_FEW, _MANY * total):
         told = f"{flow.refused_count:,} of {total:,} requests of the last hour were refused"
-        mend = "look for request_refused in ingest's log; if it is 401: penstock org rotate ORG_ID"
+        mend = (
+            "look for request_refused and signature_failed in ingest's log; if it is 401: penstock"
+            " org rotate ORG_ID"
+        )
         found.append(wrong(told, mend))
     return found or [fine(f"{times(flow.callout_count, 'callout')} taken in within the hour")]
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from pipeline.settings.kinds import Port, Positive, Seconds, SettingsError, named
+from pipeline.settings.kinds import (
+    Port,
+    Positive,
+    Seconds,
+    SettingsError,
+    check_networks,
+    named,
+    networks,
+)
+
+if TYPE_CHECKING:
+    from pipeline.client_address import Networks
 
 _PUBLIC_URL: Final = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]+)?")
 
@@ -51,6 +62,20 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     org_callouts_per_s: Annotated[
         Positive, Meta(description="callouts that one org may send a second; past it 429")
     ] = 5000
+    failed_signatures_per_minute: Annotated[
+        Positive,
+        Meta(
+            description="requests of an address that may fail to prove their org a minute, and ten"
+            " times as many of an org; past it 429"
+        ),
+    ] = 60
+    trusted_proxies: Annotated[
+        str,
+        Meta(
+            description="networks of the proxies before it, whose X-Forwarded-For counts; comma"
+            " between"
+        ),
+    ] = ""
     backlog_s: Annotated[
         float,
         Meta(
@@ -64,10 +89,19 @@ class Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Seconds, Meta(description="longest wait for requests under way at shutdown")
     ] = 20.0
 
+    def trusted_networks(self) -> Networks:
+        """Return `trusted_proxies`, read.
+
+        Raises:
+            ValueError: one is no network; says which and why.
+        """
+        return networks(self.trusted_proxies)
+
 
 def check_ingest(ingest: Ingest) -> None:
     """Refuse an address that nobody could call, and a limit that shuts out what another admits."""
     check_public_url("ingest", ingest.public_url)
+    check_networks(ingest.trusted_proxies, "ingest", "trusted_proxies")
     if ingest.max_in_flight_bytes < ingest.max_body_bytes:
         raise SettingsError(
             f"{named('ingest', 'max_in_flight_bytes')}: less than"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+import ipaddress
+from typing import TYPE_CHECKING, Annotated, Final
 
 from msgspec import Meta
+
+if TYPE_CHECKING:
+    from pipeline.client_address import Networks
 
 PREFIX: Final = "PENSTOCK_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -31,6 +35,24 @@ class Secret:
 
     def __bool__(self) -> bool:
         return bool(self.value)
+
+
+def networks(text: str) -> Networks:
+    """Return the networks that a setting lists.
+
+    Raises:
+        ValueError: one is no network; says which and why.
+    """
+    texts = (part.strip() for part in text.split(","))
+    return tuple(ipaddress.ip_network(part) for part in texts if part)
+
+
+def check_networks(text: str, *path: str) -> None:
+    """Refuse a list of networks that cannot be read, naming its setting."""
+    try:
+        networks(text)
+    except ValueError as error:
+        raise SettingsError(f"{named(*path)}: {error}") from None
 
 
 def named(*path: str) -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,8 +15,13 @@ from pipeline.settings.kinds import (
     Seconds,
     Secret,
     SettingsError,
+    check_networks,
     named,
+    networks,
 )
+
+if TYPE_CHECKING:
+    from pipeline.client_address import Networks
 
 
 class Relay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,22 +54,18 @@ class Relay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ""
 
-    def allowed_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    def allowed_networks(self) -> Networks:
         """Return `allow_networks`, read.
 
         Raises:
             ValueError: one is no network; says which and why.
         """
-        texts = (text.strip() for text in self.allow_networks.split(","))
-        return tuple(ipaddress.ip_network(text) for text in texts if text)
+        return networks(self.allow_networks)
 
 
 def check_relay(relay: Relay) -> None:
     """Refuse networks and a Mixmax account that could not be used, and too short a lease."""
-    try:
-        relay.allowed_networks()
-    except ValueError as error:
-        raise SettingsError(f"{named('relay', 'allow_networks')}: {error}") from None
+    check_networks(relay.allow_networks, "relay", "allow_networks")
     url = urlsplit(relay.mixmax_url)
     is_loopback = url.hostname in LOOPBACK
     if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_loopback)):

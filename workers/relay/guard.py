@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 from yarl import URL
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from aiohttp.connector import AddrInfoType
 
-    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+    from pipeline.client_address import Networks
 
-Networks: TypeAlias = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _LOOPBACK: Final[Networks] = (
     ipaddress.IPv4Network("127.0.0.0/8"),

@@ -12,6 +12,7 @@ from ops import console_tokens
 from ops.console.context import OWNER, SESSION, context_of, session_of
 from ops.console.guards import SIGN_IN
 from ops.console.rendering import page
+from pipeline.client_address import client_address
 
 log = structlog.get_logger()
 
@@ -26,19 +27,24 @@ async def form(request: web.Request) -> web.Response:
 async def sign_in(request: web.Request) -> web.Response:
     """Begin a session for a token's owner."""
     context = context_of(request)
-    address = request.remote or ""
-    wait_s = context.attempts.wait_s(address)
-    if wait_s > 0:
-        return _form(
-            request,
-            HTTPStatus.TOO_MANY_REQUESTS,
-            f"Too many wrong tokens: try again in {math.ceil(wait_s)} s.",
-            wait_s,
-        )
     token = (await request.post()).get("token")
     async with context.pool.acquire() as connection:
         owner = await console_tokens.owner_of(connection, token if isinstance(token, str) else "")
     if owner is None:
+        # Only now: whoever has a right token comes in, however many strangers share the address.
+        address = client_address(
+            request.remote,
+            request.headers.getall("X-Forwarded-For", ()),
+            context.settings.console.trusted_networks(),
+        )
+        wait_s = context.attempts.wait_s(address)
+        if wait_s > 0:
+            return _form(
+                request,
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"Too many wrong tokens: try again in {math.ceil(wait_s)} s.",
+                wait_s,
+            )
         context.attempts.failed(address)
         log.warning("sign_in_refused", address=address)
         return _form(request, HTTPStatus.UNAUTHORIZED, "That is no token, or it was revoked.")

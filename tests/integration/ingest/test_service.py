@@ -16,9 +16,10 @@ import pytest
 
 from pipeline import envelope, json_text
 from pipeline.objects import SObject
+from pipeline.signing import new_secret
 from pipeline.topology import queue_name
 from tests.integration.ingest.rude import Raw, head, metric, raw_client
-from tests.salesforce import LEAD_ID, ORG_ID, Salesforce, callout, sign
+from tests.salesforce import LEAD_ID, ORG_ID, SYNC_USER_ID, Salesforce, callout, sign
 from tests.servers import database_at
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 400_000
 BODY_TIMEOUT_S = 1.0
 UPDATE = [{"old": {"Id": LEAD_ID}, "new": {"Id": LEAD_ID}}]
+STRANGER = new_secret()
 PROBLEM = "application/problem+json"
 CUT_OFF = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
 
@@ -219,3 +221,71 @@ async def test_a_process_told_to_end_answers_what_it_has_begun_and_takes_no_more
         assert (await client.answer())[0] == 202
         assert await ending == 0
     assert "Traceback" not in ingest.log
+
+
+async def test_strangers_who_name_an_org_are_put_off_unread_and_the_org_is_not(
+    penstock: PenstockProcesses,
+) -> None:
+    running = await penstock.start_ingest(
+        PENSTOCK_INGEST__FAILED_SIGNATURES_PER_MINUTE="5",
+        PENSTOCK_INGEST__TRUSTED_PROXIES="127.0.0.1",
+    )
+    org = await Salesforce.connect(penstock, rules="")
+    large = msgspec.json.encode(
+        callout([{"new": {"Id": LEAD_ID, "Description": "x" * 100_000}}], operation="insert")
+    )
+    # From where nobody was heard before: the org shares the address with them from its first word.
+    shared = {"X-Forwarded-For": "198.51.100.9"}
+    answers = [
+        await org.post("changes", b"{}", {**sign(STRANGER, b"{}"), **shared}) for _ in range(8)
+    ]
+    assert [answer.status for answer in answers] == [401] * 5 + [429] * 3
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    async with raw_client(penstock) as raw:
+        signed = "".join(
+            f"{name}: {value}\r\n" for name, value in {**sign(STRANGER, large), **shared}.items()
+        )
+        await raw.write(
+            f"POST /v1/orgs/{ORG_ID}/changes HTTP/1.1\r\nHost: x\r\n{signed}"
+            f"Content-Length: {len(large)}\r\n\r\n".encode()
+        )
+        assert (await raw.answer())[0] == 429
+    for body in (msgspec.json.encode(callout(UPDATE)), large):
+        answer = await org.post("changes", body, {**sign(org.secret, body), **shared})
+        assert answer.status == 202
+    handshakes = [
+        (await org.post("handshake", b"{}", {**sign(STRANGER, b"{}"), **shared})).status
+        for _ in range(2)
+    ]
+    # The code was used up with the first callout: there is nothing to guess.
+    assert handshakes == [403, 403]
+    lines = [json.loads(line) for line in running.log.splitlines()]
+    refused = [line for line in lines if line["event"] in ("signature_failed", "request_refused")]
+    assert [(line["event"], line.get("address")) for line in refused] == [
+        ("signature_failed", "198.51.100.9")
+    ]
+    async with penstock.session.get(f"{running.admin_url}/metrics") as response:
+        assert 'penstock_failed_signatures_total{over="address"} 4.0' in await response.text()
+
+
+async def test_a_connect_code_cannot_be_guessed_at_any_rate_and_who_has_it_connects_amid_guesses(
+    penstock: PenstockProcesses,
+) -> None:
+    await penstock.start_ingest(PENSTOCK_INGEST__FAILED_SIGNATURES_PER_MINUTE="5")
+    added = (await penstock.run("org", "add", ORG_ID, "--sync-user", SYNC_USER_ID, "--json")).json()
+    wish = msgspec.json.encode(
+        {
+            "version": 1,
+            "org_id": ORG_ID,
+            "instance_url": "https://example.my.salesforce.com",
+            "is_sandbox": False,
+            "user_id": SYNC_USER_ID,
+            "package_version": "0.1.0",
+        }
+    )
+    url = f"{penstock.ingest_url}/v1/orgs/{ORG_ID}/handshake"
+    statuses = []
+    for secret in (*[STRANGER] * 7, added["connect_code"]):
+        async with penstock.session.post(url, data=wish, headers=sign(secret, wish)) as response:
+            statuses.append(response.status)
+    assert statuses == [401] * 5 + [429] * 2 + [200]

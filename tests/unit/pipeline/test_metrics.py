@@ -15,7 +15,18 @@ from pipeline.database.access import Role
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 # Of closed sets. An org's id is none: a thousand orgs would be a thousand series of each metric.
-LABELS = {"route", "status", "object", "outcome", "stage", "reason", "kind", "state", "table"}
+LABELS = {
+    "over",
+    "route",
+    "status",
+    "object",
+    "outcome",
+    "stage",
+    "reason",
+    "kind",
+    "state",
+    "table",
+}
 
 DEFINED = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
 FAMILIES = [family for metric in DEFINED for family in metric.describe()]

@@ -143,13 +143,32 @@ async def test_signing_out_ends_the_session_in_the_browser(
         assert response.url.path == "/sign-in"
 
 
-async def test_wrong_tokens_are_refused_and_after_ten_not_even_looked_at(
+async def test_after_ten_wrong_tokens_a_stranger_waits_and_who_has_a_right_one_does_not(
     client: Client, connection: Connection
 ) -> None:
     added = await console_tokens.add(connection, "ada", Role.VIEW)
     for _ in range(10):
         assert await sign_in(client, "pcon_0000000000000000_" + "A" * 43) is HTTPStatus.UNAUTHORIZED
-    assert await sign_in(client, added.token) is HTTPStatus.TOO_MANY_REQUESTS
+    assert await sign_in(client, "wrong") is HTTPStatus.TOO_MANY_REQUESTS
+    assert await sign_in(client, added.token) is HTTPStatus.SEE_OTHER
+
+
+async def test_wrong_tokens_are_counted_by_the_address_that_a_trusted_proxy_heard_from(
+    database_url: str, connection: Connection
+) -> None:
+    del connection
+    async with console(database_url, Console(trusted_proxies="127.0.0.0/8")) as client:
+        for address, expected in (
+            *[("198.51.100.1", HTTPStatus.UNAUTHORIZED)] * 10,
+            ("198.51.100.1", HTTPStatus.TOO_MANY_REQUESTS),
+            ("198.51.100.2", HTTPStatus.UNAUTHORIZED),
+            # What it wrote itself stands before what the proxy heard.
+            ("198.51.100.3, 198.51.100.1", HTTPStatus.TOO_MANY_REQUESTS),
+        ):
+            form = {"token": "wrong", "form_token": await form_token(client, "/sign-in")}
+            headers = {"X-Forwarded-For": address}
+            async with client.post("/sign-in", data=form, headers=headers) as response:
+                assert response.status == expected, address
 
 
 async def test_a_wrong_token_does_not_make_the_session_that_it_is_tried_in_last_longer(
