@@ -7,9 +7,11 @@ It bounds neither their number nor the time that a head takes, nor that of an an
 from __future__ import annotations
 
 import asyncio
+import http
 import math
 import time
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 
 import structlog
@@ -18,7 +20,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 
 from ingest.open_files import allow_open_files
-from ingest.problems import render_last, unavailable
+from ingest.problems import Problem, render, render_last, unavailable
 from pipeline import metrics
 from pipeline.admin import cannot_listen
 from pipeline.lifecycle import wait_or_stop
@@ -100,6 +102,23 @@ class Connection(web.RequestHandler):
         else:
             super().log_exception(*args, **kwargs)
 
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what aiohttp refuses in the form of every refusal; its own words quote the head.
+
+        Raises:
+            ConnectionError: an answer was begun already.
+        """
+        super().handle_error(request, status, exc, message)
+        response = render(Problem(http.HTTPStatus(status), "not a request that can be read"))
+        response.force_close()
+        return response
+
     @property
     def is_unread(self) -> bool:
         """Whether an answer waits for its reader."""
@@ -130,27 +149,27 @@ class Connections:
         host, port, most = self._settings.host, self._settings.port, self._settings.max_connections
         allow_open_files(most + self._most_turned_away + _OTHER_FILES)
         await runner.setup()
-        server = cast("web.Server", runner.server)
-
-        def protocol() -> asyncio.Protocol:
-            if len(self.open) >= most and not self._evict():
-                metrics.connections_ended.labels("full").inc()
-                return TurnedAway(self._turned_away, self._most_turned_away)
-            return Connection(
-                self,
-                server,
-                access_log=None,
-                auto_decompress=False,
-                keepalive_timeout=self._settings.idle_timeout_s,
-                max_headers=_MAX_HEADERS_COUNT,
-            )
-
+        protocol = partial(self.protocol, cast("web.Server", runner.server))
         loop = asyncio.get_running_loop()
         try:
             return await loop.create_server(protocol, host, port, backlog=_BACKLOG)
         except OSError as error:
             await runner.cleanup()
             raise cannot_listen(host, port, error) from error
+
+    def protocol(self, server: web.Server) -> asyncio.Protocol:
+        """Return what serves a new connection."""
+        if len(self.open) >= self._settings.max_connections and not self._evict():
+            metrics.connections_ended.labels("full").inc()
+            return TurnedAway(self._turned_away, self._most_turned_away)
+        return Connection(
+            self,
+            server,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=self._settings.idle_timeout_s,
+            max_headers=_MAX_HEADERS_COUNT,
+        )
 
     @web.middleware
     async def watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from ingest.connection import ConnectionHandler
+from ingest.connections import Connections
 from ingest.door import Door
 from ingest.draining import UnderWay
 from ingest.grouping import Grouper
@@ -22,7 +23,6 @@ from tests.salesforce import SYNC_USER_ID
 from tests.unit.ingest import edge
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Sequence
 
     from pipeline.database import Connection, Pool
@@ -110,9 +110,12 @@ class FuzzedEdge:
             in_flight=self._wired.in_flight,
             pool=pool,
         )
-        app = web.Application(middlewares=[UnderWay().watch, answer_problems])
+        self._connections = Connections(self._wired.settings)
+        app = web.Application(
+            middlewares=[self._connections.watch, UnderWay().watch, answer_problems]
+        )
         app.add_routes(routes(self._wired.intake, connection, self._wired.requests, pool))
-        self._runner = web.AppRunner(app, access_log=None, auto_decompress=False)
+        self._runner = web.AppRunner(app)
 
     async def open(self) -> None:
         """Get ready to answer."""
@@ -132,7 +135,7 @@ class FuzzedEdge:
         server = self._runner.server
         assert server is not None
         self.published.clear()
-        found = await exchange(cast("asyncio.Protocol", server()), pieces)
+        found = await exchange(self._connections.protocol(server), pieces)
         return found, list(self.published)
 
     async def _publish(self, items: Sequence[Item], _: str) -> None:

@@ -98,9 +98,12 @@ async def test_what_can_be_read_in_two_ways_is_refused_and_nothing_behind_it_is_
             answer = await answered(penstock, head(org, framing) + body)
             assert answer.count(b"HTTP/1.") == 1, answer
             assert answer.split(b" ", 2)[1] == b"400", answer
+            assert b"application/problem+json" in answer, answer
+            assert MARK.encode() not in answer, answer
     with subtests.test("line feeds alone"):
         answer = await answered(penstock, head(org, [LENGTH], "\n") + BODY)
         assert answer.split(b" ", 2)[1] == b"400", answer
+        assert MARK.encode() not in answer, answer
     with subtests.test("two requests on a connection are two"):
         one = head(org, [LENGTH]) + BODY
         last = head(org, [LENGTH, "Connection: close"]) + BODY

@@ -102,7 +102,7 @@ class Edge:
     ) -> None:
         self.group = group if isinstance(group, Group) else Group()
         self.in_flight = InFlight(10**8)
-        chosen = Ingest(**settings)
+        self.settings = chosen = Ingest(**settings)
         self.backlog = Backlog(chosen.backlog_s, "source")
         self.requests = Requests()
         self.intake = Intake(
