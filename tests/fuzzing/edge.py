@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from typing import TYPE_CHECKING, Any, Final, Self, cast
+from unittest.mock import patch
 
 import msgspec
 from aiohttp import web
 
+from ingest import changes
 from ingest.connection import ConnectionHandler
 from ingest.connections import Connections
 from ingest.door import Door
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from tests.fuzzing.wire import Answer
 
 _MAX_INT8: Final = 2**63
+_SLICE_BYTES: Final = 2048
 _ORG: Final = msgspec.structs.replace(
     edge.ORG,
     sync_user_id=SYNC_USER_ID,
@@ -116,14 +119,23 @@ class FuzzedEdge:
         )
         app.add_routes(routes(self._wired.intake, connection, self._wired.requests, pool))
         self._runner = web.AppRunner(app)
+        # So small that callouts are sliced, and what inflates to much goes on as text.
+        self._small_messages = patch.object(changes, "MAX_MESSAGE_BYTES", _SLICE_BYTES)
 
     async def open(self) -> None:
         """Get ready to answer."""
+        self._small_messages.start()
         await self._runner.setup()
 
     async def close(self) -> None:
         """Answer no more."""
         await self._runner.cleanup()
+        self._small_messages.stop()
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return len(self._connections.open)
 
     @property
     def held_bytes(self) -> int:

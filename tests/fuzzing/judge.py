@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
 # The contract's. None is 503: nothing that ingest stands on is away here.
 STATUSES: Final = frozenset({200, 202, 400, 401, 403, 404, 405, 413, 422})
+_OK_END: Final = 300
 _EXPECTATION_FAILED: Final = 417
 _PROBLEM: Final = b"content-type: application/problem+json"
+# A record stands in the document, its list and a change.
+_LEVELS_AROUND: Final = 3
 _READ: Final = ("Email", "OwnerId", "LastName")
 _reader: Final = FieldReader(_READ, _READ)
 
@@ -43,6 +46,7 @@ def judge(sent: Sent, answers: Sequence[Answer], published: Sequence[Item]) -> N
     for answer in answers:
         if answer.status == 202 and sent.route in {"changes", "audit"}:
             accepted_count += json.loads(answer.body)["accepted"]
+        assert not (sent.is_forged and answer.status < _OK_END), "taken without a right signature"
         _judge_answer(answer)
     decoded = [decode_item(item) for item in published]
     assert not any(one.poison for one in decoded), "what was accepted is poison"
@@ -50,12 +54,12 @@ def judge(sent: Sent, answers: Sequence[Answer], published: Sequence[Item]) -> N
     told_count = sum(len(one.records) for item in decoded for one in item.ranges)
     assert len(changes) + told_count == accepted_count, (len(changes), accepted_count)
     if changes:
-        _judge_changes(sent.signed, changes)
+        _judge_changes(sent.text, changes)
 
 
 def _judge_answer(answer: Answer) -> None:
     assert answer.status in STATUSES | {_EXPECTATION_FAILED}, answer
-    if answer.status < 300:
+    if answer.status < _OK_END:
         json.loads(answer.body)
         return
     for hidden in (MARK, SECRET, CODE):
@@ -97,9 +101,18 @@ def _judge_record(masked: bytes, original: bytes) -> None:
     """Check that a record's masked text is JSON which keeps what its original says."""
     fields = decode_fields(json_text.mask(original))
     assert fields == json.loads(original, parse_int=Decimal, parse_float=_number)
+    assert _depth(fields) + _LEVELS_AROUND <= json_text.MAX_DEPTH, "taken though it is too deep"
     masked_text = json_text.mask(masked) if masked == original else masked
     _require_jsonb(json.loads(masked_text, parse_int=str, parse_float=str))
     msgspec.json.decode(masked_text, type=msgspec.Raw)
+
+
+def _depth(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0
 
 
 def _number(digits: str) -> Decimal | str:

@@ -62,11 +62,12 @@ _BOMBS: Final = tuple(gzip.compress(bytes(MAX_BODY_BYTES * times)) for times in 
 
 
 class Sent(NamedTuple):
-    """A request as bytes in pieces. `signed`: the text that its signature stands for."""
+    """A request as bytes in pieces, for a text. `is_forged`: it is not signed, or not as it may."""
 
     route: str
     pieces: list[bytes]
-    signed: bytes
+    text: bytes
+    is_forged: bool
 
 
 def request(choices: Choices) -> Sent:
@@ -75,7 +76,7 @@ def request(choices: Choices) -> Sent:
     text = b"" if route == "conditions" else document(choices, route)
     if seldom(choices, 24):
         text = choices.rest()
-    headers = _signature(choices, route, text)
+    headers, is_forged = _signature(choices, route, text)
     sent, encoding = _compressed(choices, text)
     lines = [f"{name}: {value}" for name, value in headers.items()]
     if encoding:
@@ -98,32 +99,36 @@ def request(choices: Choices) -> Sent:
                 address = one_of(choices, _ADDRESSES)
     address = address.replace("{}", route)
     head = end.join([f"{method} {address} {version}", "Host: penstock", *lines, "", ""])
-    return Sent(route, _in_pieces(choices, head.encode("latin-1", "replace") + framed), text)
+    return Sent(
+        route, _in_pieces(choices, head.encode("latin-1", "replace") + framed), text, is_forged
+    )
 
 
-def _signature(choices: Choices, route: str, text: bytes) -> dict[str, str]:
-    secret = CODE if route == "handshake" else SECRET
-    headers = signed_headers(secret, "msg_1", int(time.time()), text)
+def _signature(choices: Choices, route: str, text: bytes) -> tuple[dict[str, str], bool]:
+    """Return the headers that sign a text, and whether they cannot be taken for right."""
+    secret, now_s = CODE if route == "handshake" else SECRET, int(time.time())
+    headers = signed_headers(secret, "msg_1", now_s, text)
     if not seldom(choices):
-        return headers
-    match choices.number(6):
+        return headers, False
+    match choices.number(7):
         case 0:
-            return signed_headers(OTHER, "msg_1", int(time.time()), text)
+            return signed_headers(OTHER, "msg_1", now_s, text), True
         case 1:
-            return signed_headers(
-                secret, "msg_1", int(time.time()) + choices.number(800) - 400, text
-            )
+            off_s = choices.number(560) - 280
+            return signed_headers(secret, "msg_1", now_s + off_s, text), False
         case 2:
-            return {**headers, "webhook-timestamp": one_of(choices, _TIMES)}
+            off_s = one_of(choices, (-10_000, -320, 320, 10_000))
+            return signed_headers(secret, "msg_1", now_s + off_s, text), True
         case 3:
-            return {**headers, "webhook-signature": one_of(choices, _SIGNATURES)}
+            return {**headers, "webhook-timestamp": one_of(choices, _TIMES)}, True
         case 4:
+            return {**headers, "webhook-signature": one_of(choices, _SIGNATURES)}, True
+        case 5:
             odd = one_of(choices, ("", "\u00ff", "m" * 256, "a b", "a\tb", "m" * 7000))
-            return {**headers, "webhook-id": odd}
+            return {**headers, "webhook-id": odd}, True
         case _:
-            names = list(headers)
-            del headers[one_of(choices, names)]
-            return headers
+            del headers[one_of(choices, list(headers))]
+            return headers, True
 
 
 def _compressed(choices: Choices, text: bytes) -> tuple[bytes, str | None]:
@@ -132,7 +137,7 @@ def _compressed(choices: Choices, text: bytes) -> tuple[bytes, str | None]:
         return text, None
     packed = gzip.compress(text, 1, mtime=0)
     middle = len(text) // 2
-    match choices.number(12):
+    match choices.number(13):
         case 0 | 1 | 2:
             return packed, "gzip"
         case 3:
@@ -148,12 +153,15 @@ def _compressed(choices: Choices, text: bytes) -> tuple[bytes, str | None]:
         case 7:
             return _EMPTY * one_of(choices, (90, 120)) + packed, "gzip"
         case 8:
-            return zlib.compress(text), one_of(choices, ("deflate", "gzip"))
+            # All of the text, and not all of its checksum.
+            return packed[: -1 - choices.number(8)], "gzip"
         case 9:
+            return zlib.compress(text), one_of(choices, ("deflate", "gzip"))
+        case 10:
             place = choices.number(max(1, len(packed)))
             flipped = packed[place] ^ (1 << choices.number(8))
             return packed[:place] + bytes([flipped]) + packed[place + 1 :], "gzip"
-        case 10:
+        case 11:
             return text, "gzip"
         case _:
             return choices.rest(), "gzip"

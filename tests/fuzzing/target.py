@@ -94,6 +94,7 @@ def edge_target() -> Callable[[bytes], list[str]]:
         answers, published = loop.run_until_complete(edge.answers(sent.pieces))
         judge(sent, answers, published)
         assert edge.held_bytes == 0, "what a request held was not given back"
+        assert edge.connection_count == 0
         return [str(one.status) for one in answers] or ["none"]
 
     return answer

@@ -56,6 +56,7 @@ def test_whatever_is_sent_the_answer_is_the_contracts_and_what_is_accepted_can_b
         answers, published = runner.run(edge.answers(sent.pieces))
         judge(sent, answers, published)
         assert edge.held_bytes == 0
+        assert edge.connection_count == 0
         statuses.update(answer.status for answer in answers)
 
     runner.run(edge.open())

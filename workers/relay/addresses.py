@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from typing import Final
 
 import idna
 
+_ENDS: Final = re.compile(r"^[\s.]+|[\s.]+$")
+
 
 def canonical_domain(domain: str) -> str:
-    """Return a domain as DNS has it: punycode, lower case, no dot at either end.
+    """Return a domain as DNS has it: punycode, lower case, no dot or blank at either end.
 
     What is no domain name by IDNA 2008 stays as it is, but for its case.
     """
-    domain = domain.strip().strip(".").lower()
+    domain = _ENDS.sub("", domain).lower()
     if domain.isascii():
         return domain
     try:

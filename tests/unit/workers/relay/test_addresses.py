@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from workers.relay.addresses import canonical_address, canonical_domain, suppressible
@@ -41,6 +41,8 @@ def test_an_address_is_suppressed_by_itself_its_domain_and_all_above() -> None:
 
 
 @given(st.text(max_size=40))
+@example(".\r0")
+@example("ana@x.org. . ")
 def test_no_recipient_can_raise_and_the_form_is_final(text: str) -> None:
     address, *_ = suppressible(text)
     assert canonical_address(address) == address
