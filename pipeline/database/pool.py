@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 
@@ -13,8 +14,10 @@ from pipeline.database.hosts import Hosts
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from asyncpg.connection import LoggedQuery
     from asyncpg.pool import PoolConnectionProxy
 
+    from pipeline.database.hosts import Opened
     from pipeline.settings import Database
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -33,8 +36,15 @@ async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
 
     Closing it takes at most 3 s; what is not closed by then is broken off.
     """
+    hosts = Hosts(settings.url)
+
+    async def connect(*_: object, **options: Any) -> Opened:  # noqa: ANN401  the driver's
+        connection = await hosts.connect(**options)
+        connection.add_query_logger(partial(_break_off_late, connection))
+        return connection
+
     pool = asyncpg.create_pool(
-        connect=Hosts(settings.url).connect,
+        connect=connect,
         min_size=0,
         max_size=settings.pool_size,
         command_timeout=COMMAND_TIMEOUT_S,
@@ -51,3 +61,9 @@ async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await pool.close()
+
+
+def _break_off_late(connection: Opened, query: LoggedQuery) -> None:
+    """Break a connection off on which a statement timed out: its rollback would wait as long."""
+    if isinstance(query.exception, TimeoutError):
+        connection.terminate()

@@ -6,6 +6,7 @@ import time
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -25,6 +26,7 @@ from pipeline.database import pool as pool_module
 from pipeline.database.partitions import DAY_MS, WEEK_MS
 from pipeline.errors import Kind, classify
 from pipeline.settings import Database, Secret
+from tests.chaos.proxy import Proxy
 from tests.servers import database_at
 
 if TYPE_CHECKING:
@@ -107,6 +109,31 @@ async def test_a_pool_opens_without_a_database_and_says_what_lacks(database_url:
         with pytest.raises(asyncpg.InvalidCatalogNameError) as missing:
             await pool.fetchval("SELECT 1")
         assert classify(missing.value) is Kind.TRANSIENT
+
+
+async def test_a_connection_that_the_network_forgot_costs_the_time_of_one_statement(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "COMMAND_TIMEOUT_S", 1.0)
+    server = urlsplit(database_url)
+
+    def port() -> int:
+        assert server.port is not None
+        return server.port
+
+    async with Proxy(port) as proxy:
+        through = server._replace(netloc=server.netloc.replace(f":{port()}", f":{proxy.port}"))
+        settings = Database(url=Secret(through.geturl()), pool_size=1)
+        async with open_pool(settings, "test") as pool:
+            await pool.execute("SELECT 1")
+            proxy.forget()
+            began = time.monotonic()
+            with pytest.raises(DATABASE_ERRORS) as error:
+                async with pool.acquire() as connection, connection.transaction():
+                    await connection.execute("SELECT 1")
+            assert time.monotonic() - began < 1.9
+            assert classify(error.value) is Kind.TRANSIENT
+            assert await pool.fetchval("SELECT 1") == 1
 
 
 async def test_a_pool_opens_no_more_connections_than_it_may(database_url: str) -> None:
