@@ -97,7 +97,7 @@ class Edge:
         *,
         connected: bool = True,
         pool: Pool | None = None,
-        registry: Registry | None = None,
+        door: Door | None = None,
         **settings: Any,  # noqa: ANN401
     ) -> None:
         self.group = group if isinstance(group, Group) else Group()
@@ -107,7 +107,7 @@ class Edge:
         self.requests = Requests()
         self.intake = Intake(
             chosen,
-            door=Door(registry or Known(), lambda _: None),
+            door=door or Door(Known(), lambda _: None),
             rates=OrgRates(chosen.org_callouts_per_s),
             backlog=self.backlog,
             in_flight=self.in_flight,
