@@ -117,11 +117,12 @@ class Flood:
                 self._owed[key] -= 1
                 try:
                     self.ingests[number].check(org_id)
-                    self.ingests[number].admit(org_id, SObject.LEAD, change_count)
                 except Problem as problem:
                     self.refused[org_id] += 1
                     self.problems.append(problem)
                 else:
+                    # Whose body is read is not refused after all at the same moment.
+                    self.ingests[number].admit(org_id, SObject.LEAD, change_count)
                     self.accepted[org_id] += change_count
                     callouts.append((org_id, change_count))
         if callouts:

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from ingest.backlog import Backlog
+from ingest.problems import Problem
+from pipeline.objects import SObject
+from pipeline.progress import Mark, Report
 from tests.unit.ingest.flood import Flood, Worker
 
 QUIET = "quiet"
@@ -106,6 +110,35 @@ def test_lost_reports_and_workers_do_not_matter() -> None:
     assert longest_wait_s(flood) <= 6
     flood.run(8)
     assert flood.waiting_count == 0
+
+
+def test_what_a_worker_held_that_died_makes_nobody_wait_for_ever() -> None:
+    flood = Flood(1000.0, 1000.0)
+    usual = {QUIET: 5.0, NOISY[0]: 500.0}
+    flood.run(5, usual)
+    # It is stuck with what it holds, and then it is gone.
+    flood.workers[0].per_s = 0
+    flood.run(1, usual)
+    flood.kill(flood.workers[0])
+    flood.run(8, usual)
+    flood.refused.clear()
+    flood.run(10, usual)
+    assert not flood.refused
+
+
+def test_how_far_workers_are_with_one_object_says_nothing_of_another() -> None:
+    now_ms = began_ms = 1_000_000
+    backlog = Backlog(3.0, "ingest", lambda: now_ms)
+    backlog.admit(NOISY[0], SObject.LEAD, 1000)
+    for step in range(20):
+        now_ms += 100
+        behind = Mark("ingest", SObject.LEAD, began_ms, began_ms)
+        at_once = Mark("ingest", SObject.TASK, now_ms, None)
+        settled = {SObject.LEAD: 10 * step, SObject.TASK: step}
+        backlog.hear(Report("worker", settled, [behind, at_once]))
+    backlog.check(QUIET)
+    with pytest.raises(Problem, match="Lead"):
+        backlog.check(NOISY[0])
 
 
 def test_switched_off_it_refuses_nobody() -> None:
