@@ -147,7 +147,7 @@ class ConnectionHandler:
             async with self._pool.acquire() as connection:
                 await self._registry.read(connection)
         except DATABASE_ERRORS as error:
-            log.warning("handshake_held", org_id=org.org_id, error=repr(error))
+            log.warning("handshake_held", org_id=org.org_id, error=error)
             raise unavailable("the database is away") from error
         if row is None:
             known = self._registry.get(org.org_id)
@@ -203,7 +203,7 @@ class SecretRotation:
         try:
             await self._pool.execute(_RETIRE_OLD, org.org_id, org.stored_next)
         except DATABASE_ERRORS as error:
-            log.warning("secret_rotation_held", org_id=org.org_id, error=repr(error))
+            log.warning("secret_rotation_held", org_id=org.org_id, error=error)
         else:
             log.info("secret_in_use", org_id=org.org_id)
 

@@ -112,7 +112,7 @@ class Grouper:
         try:
             await self._publish([waiting.item for waiting in group], routing_key)
         except BrokerUnavailable as unavailable:
-            log.warning("publish_failed", routing_key=routing_key, error=str(unavailable))
+            log.warning("publish_failed", routing_key=routing_key, error=unavailable)
             error = unavailable
         except BaseException as unexpected:
             error = BrokerUnavailable(f"publishing failed: {type(unexpected).__name__}")

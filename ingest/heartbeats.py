@@ -107,7 +107,7 @@ class HeartbeatHandler:
                 )
                 asked = await self._requests.acknowledge(connection, org.org_id, beat.acknowledged)
         except DATABASE_ERRORS as error:
-            log.warning("heartbeat_held", org_id=org.org_id, error=repr(error))
+            log.warning("heartbeat_held", org_id=org.org_id, error=error)
             raise unavailable("the database is away") from error
         metrics.org_clock_skew_seconds.observe(abs(skew_ms) / 1000)
         log.info(

@@ -53,4 +53,4 @@ class SignsOfLife:
         except DATABASE_ERRORS as error:
             # What is noted meanwhile is the newer.
             self._heard = heard | self._heard
-            log.warning("signs_of_life_held", error=repr(error))
+            log.warning("signs_of_life_held", error=error)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
+from pipeline.redaction import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,8 +26,8 @@ def refusal(error: BaseException, section: str) -> str | None:
 
 
 def told(error: BaseException, section: str) -> str:
-    """Return what `refusal` says of an error, or what it says itself."""
-    return refusal(error, section) or repr(error)
+    """Return what `refusal` says of an error, or what may be told of it."""
+    return refusal(error, section) or redacted(error)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

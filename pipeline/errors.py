@@ -58,7 +58,7 @@ class BrokerUnavailable(TransientError):
 
 # SQLSTATE classes that blame the row: data exception, and integrity violation other than a
 # missing partition (23514), which an operator mends.
-_DATA_EXCEPTION: Final = "22"
+DATA_EXCEPTION: Final = "22"
 _INTEGRITY_VIOLATION: Final = "23"
 _CHECK_VIOLATION: Final = "23514"
 
@@ -74,7 +74,7 @@ def classify(error: BaseException) -> Kind:
         return Kind.PERMANENT
     if isinstance(error, asyncpg.PostgresError):
         sqlstate = str(error.sqlstate)
-        blames_row = sqlstate.startswith((_DATA_EXCEPTION, _INTEGRITY_VIOLATION))
+        blames_row = sqlstate.startswith((DATA_EXCEPTION, _INTEGRITY_VIOLATION))
         return Kind.PERMANENT if blames_row and sqlstate != _CHECK_VIOLATION else Kind.TRANSIENT
     return Kind.TRANSIENT
 

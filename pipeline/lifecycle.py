@@ -22,6 +22,10 @@ _LET_GO_S: Final = 2.0
 _COLLECT_AFTER_COUNT: Final = 20_000
 
 
+class Killed(RuntimeError):
+    """A service was ended before it had drained."""
+
+
 def rest_collector() -> None:
     """Have the garbage collector look at less, and less often: for a process that runs on.
 
@@ -53,7 +57,7 @@ async def run_until_stopped(services: Mapping[str, Service]) -> None:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if task.cancelled():
-                    failures.append(RuntimeError(f"{tasks[task]} was killed before it drained"))
+                    failures.append(Killed(f"{tasks[task]} was killed before it drained"))
                 elif isinstance(error := task.exception(), Exception):
                     log.error("service_failed", service=tasks[task], exc_info=error)
                     failures.append(error)

@@ -180,7 +180,7 @@ class Tally:
                 timeout=_TIMEOUT_S,
             )
         except DATABASE_ERRORS as error:
-            log.warning("tally_dropped", error=repr(error))
+            log.warning("tally_dropped", error=error)
 
 
 # By object and column: a count, or how many were within each bound of a latency and beyond.

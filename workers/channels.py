@@ -40,4 +40,4 @@ async def close(channel: AbstractChannel) -> None:
             await channel.close()
     except (*CONNECTION_EXCEPTIONS, TimeoutError) as error:
         # The channel died before it could be closed: its deliveries are back all the same.
-        log.debug("channel_gone", error=repr(error))
+        log.debug("channel_gone", error=error)

@@ -288,7 +288,7 @@ class Consumer:
                 await delivery.message.ack()
                 metrics.deliveries_settled.labels(sobject, "acked").inc()
             else:
-                log.error("poison", error=str(delivery.poison), queue=delivery.message.routing_key)
+                log.error("poison", error=delivery.poison, queue=delivery.message.routing_key)
                 await delivery.message.reject(requeue=False)
                 metrics.deliveries_settled.labels(sobject, "dead").inc()
             watch.lap(Stage.SETTLE)

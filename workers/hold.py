@@ -19,6 +19,7 @@ from pipeline import metrics
 from pipeline.database import require_migrated
 from pipeline.errors import Kind, TransientError, classify, retry_reason
 from pipeline.lifecycle import wait_or_stop
+from pipeline.redaction import redacted
 from workers.dead_letters import TooManyDeadLetters
 
 if TYPE_CHECKING:
@@ -105,9 +106,9 @@ class Hold:
 
     def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        self.reason = f"holding: {error!r}"
+        self.reason = "holding" if error is None else f"holding: {redacted(error)}"
         metrics.retries.labels(retry_reason(error)).inc()
-        log.warning("holding", error=repr(error), attempt=state.attempt_number)
+        log.warning("holding", error=error, attempt=state.attempt_number)
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -125,5 +125,5 @@ async def keep_up(pool: Pool, retention_days: int, stop: asyncio.Event) -> None:
         except Exception as error:
             if classify(error) is not Kind.TRANSIENT:
                 raise
-            log.warning("upkeep_held", error=repr(error))
+            log.warning("upkeep_held", error=error)
             pause_s = _UPKEEP_RETRY_S

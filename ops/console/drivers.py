@@ -64,7 +64,7 @@ class Drivers:
                     await bulk_runs.pause(connection, run.id, actor=_SELF)
         except (OpsError, TransientError, *DATABASE_ERRORS) as error:
             # The run's page tells its state, and why it failed if it did.
-            log.warning("run_left", run_id=run.id, error=repr(error))
+            log.warning("run_left", run_id=run.id, error=error)
         finally:
             del self._tasks[run.id]
 

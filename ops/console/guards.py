@@ -68,7 +68,7 @@ async def told_problems(request: web.Request, handler: Handler) -> web.StreamRes
             str(error),
         )
     except DATABASE_ERRORS as error:
-        log.warning("page_failed", path=request.path, error=repr(error))
+        log.warning("page_failed", path=request.path, error=error)
         return problem(
             request,
             HTTPStatus.SERVICE_UNAVAILABLE,

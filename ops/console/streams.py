@@ -57,7 +57,7 @@ async def _send(
             shown, is_over = await show()
         except DATABASE_ERRORS as error:
             # The browser comes back by itself, and says meanwhile that this is not live.
-            log.warning("stream_ended", path=request.path, error=repr(error))
+            log.warning("stream_ended", path=request.path, error=error)
             return
         if shown != sent:
             await response.send(shown)

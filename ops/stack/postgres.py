@@ -138,6 +138,8 @@ class PrivatePostgres:
             "unix_socket_directories": "",
             "max_connections": _MAX_CONNECTIONS,
             "track_commit_timestamp": "on",
+            # The details of errors quote rows.
+            "log_error_verbosity": "terse",
             **self._settings,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]

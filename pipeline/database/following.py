@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from pipeline.certificates import refusal, told
+from pipeline.certificates import told
 from pipeline.database.hosts import CONNECT_TIMEOUT_S, DATABASE_ERRORS, Hosts
 from pipeline.lifecycle import first_of, wait_or_stop
 
@@ -45,7 +45,7 @@ class Following:
             try:
                 await self._follow(stop)
             except DATABASE_ERRORS as error:
-                self.failure = refusal(error, "DATABASE") or str(error)
+                self.failure = told(error, "DATABASE")
                 log.warning("not_listening", to=sorted(self._reads), error=told(error, "DATABASE"))
                 await wait_or_stop(stop, _RECONNECT_S)
 

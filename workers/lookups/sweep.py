@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from pipeline.lifecycle import wait_or_stop
+from pipeline.redaction import redacted
 from workers.continuity.confirmation import Confirmation
 from workers.enrollments import recheck_ends
 from workers.healing.audits import Audits
@@ -76,9 +77,9 @@ class Sweep:
                 self._error = None
                 self._swept_at = time.monotonic()
             except Exception as error:
-                if self._error != repr(error):
+                if self._error != redacted(error):
                     log.warning("sweep_held", exc_info=error)
-                self._error = repr(error)
+                self._error = redacted(error)
 
     async def once(self, stop: asyncio.Event | None = None) -> bool:
         """Sweep once; tell whether there is more to be done than one sweep may do.

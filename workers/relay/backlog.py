@@ -45,7 +45,7 @@ class Backlog:
             try:
                 (row,) = await self._pool.fetch(_READ, _MAX_ROWS)
             except DATABASE_ERRORS as error:
-                log.warning("backlog_unknown", error=repr(error))
+                log.warning("backlog_unknown", error=error)
                 continue
             metrics.outbox_open.set(row["open_count"])
             metrics.outbox_age_seconds.set(row["age_s"])

@@ -199,15 +199,15 @@ def _outcome(claim: Claim, answer: Answer, pause_s: float) -> Outcome:
                 waited_ms=round(waited_s * 1000),
             )
             return outbox.delivery(claim)
-        case Refused(error):
+        case Refused(error, logged):
             metrics.outbox_deliveries.labels(claim.object, "refused").inc()
-            log.warning("delivery_refused", outbox_id=claim.outbox_id, error=error)
+            log.warning("delivery_refused", outbox_id=claim.outbox_id, error=logged or error)
             return outbox.refusal(claim, error)
-        case Held(error, retry_after_s, is_known):
+        case Held(error, retry_after_s, is_known, logged=logged):
             pause_s = max(pause_s, retry_after_s or 0.0)
             metrics.outbox_deliveries.labels(claim.object, "held").inc()
             metrics.retries.labels(RetryReason.TARGET_HELD).inc()
-            log.warning("delivery_held", outbox_id=claim.outbox_id, error=error)
+            log.warning("delivery_held", outbox_id=claim.outbox_id, error=logged or error)
             return outbox.retry(claim, error, pause_s=pause_s, is_known=is_known)
         case Gone(error):
             metrics.outbox_deliveries.labels(claim.object, "held").inc()

@@ -44,5 +44,5 @@ def zone_named(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:
-        log.warning("time_zone_unknown", time_zone=name, error=repr(error))
+        log.warning("time_zone_unknown", time_zone=name, error=error)
         return UTC

@@ -14,6 +14,7 @@ from pipeline.admin import AdminServer
 from pipeline.database import Following, open_pool, require_migrated
 from pipeline.errors import Kind, classify, retry_reason
 from pipeline.lifecycle import first_of, run_until_stopped, wait_or_stop
+from pipeline.redaction import redacted
 from pipeline.settings import SettingsError, require
 from pipeline.signing import key_of
 from pipeline.tally import ProcessKind, Tally
@@ -72,9 +73,9 @@ class Relay:
                 except Exception as error:
                     if classify(error) is not Kind.TRANSIENT:
                         raise
-                    self._problem = f"holding: {error!r}"
+                    self._problem = f"holding: {redacted(error)}"
                     metrics.retries.labels(retry_reason(error)).inc()
-                    log.warning("relay_held", error=repr(error))
+                    log.warning("relay_held", error=error)
                     await wait_or_stop(stop, _DATABASE_RETRY_S)
                 else:
                     await first_of(stop.wait(), self._moved.wait(), timeout_s=self._settings.poll_s)
@@ -108,7 +109,7 @@ class Relay:
         self._steps -= ended
         errors = [error for step in ended if (error := step.exception()) is not None]
         for error in errors[1:]:
-            log.warning("relay_held", error=repr(error))
+            log.warning("relay_held", error=error)
         if errors:
             raise errors[0]
 
@@ -164,7 +165,7 @@ class Relay:
             lane.drain()
         for ended in await asyncio.gather(*self._steps, return_exceptions=True):
             if isinstance(ended, BaseException):
-                log.warning("relay_held", error=repr(ended))
+                log.warning("relay_held", error=ended)
         self._steps.clear()
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import logging
+import sys
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -21,8 +24,9 @@ PASSWORD = "hunter2"
 def other_logs() -> Iterator[None]:
     """Give the process's logging back as it was."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, hook = root.handlers[:], root.level, sys.excepthook
     yield
+    sys.excepthook = hook
     root.handlers[:] = handlers
     root.setLevel(level)
     structlog.contextvars.clear_contextvars()
@@ -73,3 +77,31 @@ def test_whatever_is_logged_becomes_one_line_of_json(
     structlog.get_logger().info("event", value=value)
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["event"] == "event"
+
+
+async def forget_a_failed_task() -> None:
+    async def fail_there() -> None:
+        raise KeyError(PASSWORD)
+
+    task = asyncio.create_task(fail_there())
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("format_", ["console", "json"])
+def test_no_line_has_the_words_of_an_error_that_may_quote_a_value(
+    format_: Literal["console", "json"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure(Log(format=format_), process="test")
+    error = KeyError(PASSWORD)
+    structlog.get_logger().warning("holding", error=error)
+    structlog.get_logger().error("failed", exc_info=error)
+    logging.getLogger("library").error("of %r and %s", error, b"body " + PASSWORD.encode())
+    logging.getLogger("library").error("failed", exc_info=error)
+    asyncio.run(forget_a_failed_task())
+    gc.collect()
+    sys.excepthook(KeyError, error, None)
+    told = capsys.readouterr().err
+    assert PASSWORD not in told
+    assert "exception was never retrieved" in told
+    assert "process_failed" in told
+    assert "KeyError" in told

@@ -10,22 +10,27 @@ class Delivered(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The target will never take it."""
+    """The target will never take it.
+
+    `logged` is there where `error` has words of the target, which may quote the record.
+    """
 
     error: str
+    logged: str = ""
 
 
 class Held(NamedTuple):
     """The target could not take it now; it may ask for a pause, in seconds.
 
     `is_known` when the target itself says that it did not act; otherwise it may have.
-    `blames_row` when that says nothing of how the target is.
+    `blames_row` when that says nothing of how the target is. `logged` as of `Refused`.
     """
 
     error: str
     retry_after_s: float | None = None
     is_known: bool = False
     blames_row: bool = False
+    logged: str = ""
 
 
 class Gone(NamedTuple):

@@ -137,7 +137,8 @@ def _not_taken(
     if response.status not in http.REFUSALS:
         return [http.held(response)] * len(batch)
     told = (body or b"").decode(errors="replace")[:_MAX_TOLD_CHARACTERS]
-    return [Refused(f"the target answered {response.status}: {told}")]
+    answered = f"the target answered {response.status}"
+    return [Refused(f"{answered}: {told}", logged=answered)]
 
 
 def _may_fail_for_one(batch: Sequence[Claim]) -> bool:
@@ -170,9 +171,13 @@ def _answer(claim: Claim, told: _Recipient | None) -> Answer:
             return Refused("unsubscribed")
         case "error":
             errors = told.errors if isinstance(told.errors, list) else [told.errors or "error"]
-            return Refused("; ".join(map(str, errors))[:_MAX_TOLD_CHARACTERS] or "error")
+            told_errors = "; ".join(map(str, errors))[:_MAX_TOLD_CHARACTERS]
+            return Refused(told_errors or "error", logged="the target answered with an error")
         case unknown:
-            return Held(f"the target answered with the status {unknown[:50]!r}")
+            return Held(
+                f"the target answered with the status {unknown[:50]!r}",
+                logged="the target answered with a status that is not known",
+            )
 
 
 def _read_cancellation(batch: Sequence[Claim], body: bytes | None) -> list[Answer]:
