@@ -117,7 +117,10 @@ async def test_a_deletion_of_a_forgotten_record_does_not_bring_its_old_values(
     await forgotten.told(pool)
     await forgotten.drive(pool, await forgotten.begin(pool))
     gone = callout([{"old": {"Id": LEAD, **PERSON}, "new": None}], operation="delete")
-    assert await processor.process(received(gone)) == Outcome(0, 0, 1)
+    # Of a deleted task nothing but what it was says whose it was.
+    task = {"Id": "00T5g0000088888AAA", "WhoId": LEAD, "Subject": forgotten.CANARIES[1]}
+    called_off = callout([{"old": task, "new": None}], object="Task", operation="delete")
+    assert await processor.process(received(gone, called_off)) == Outcome(0, 0, 2)
     assert forgotten.canaries_in(await forgotten.dump(pool)) == []
 
 
@@ -284,6 +287,11 @@ async def test_a_message_that_the_broker_gives_up_later_is_kept_without_the_pers
         alone = message(inserted({"Id": LEAD, **PERSON}))
         assert await without_forgotten(connection, alone) is None
         assert await without_forgotten(connection, b"no envelope") == b"no envelope"
+
+    # An erasure that begins now waits for it, since it looked when there was no tombstone yet.
+    async with pool.acquire() as connection, connection.transaction():
+        await without_forgotten(connection, whole)
+        assert await connection.fetchval("SELECT pg_current_xact_id_if_assigned()") is not None
 
 
 def test_whom_nobody_can_be_is_refused() -> None:

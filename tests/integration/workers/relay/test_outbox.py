@@ -175,6 +175,30 @@ async def test_an_exit_ends_an_earlier_generation_that_the_target_still_has(pool
     assert last_exit.is_superseded
 
 
+async def test_what_its_own_exit_ended_is_not_ended_again_by_that_of_the_next(pool: Pool) -> None:
+    (ana,) = await add(pool, "ana@x.org")
+    await outbox.delivered(pool, *await claim(pool))
+    await leave(pool, ana)
+    await outbox.delivered(pool, *await claim(pool))
+    await add(pool, "ana@x.org", generation=2)
+    await leave(pool, ana)
+    (second,) = await claim(pool)
+    await outbox.superseded(pool, second)
+    (exit_of_second,) = await claim(pool)
+    assert exit_of_second.is_superseded
+
+
+async def test_an_add_at_another_target_does_not_take_an_exits_place(pool: Pool) -> None:
+    (ana,) = await add(pool, "ana@x.org")
+    await outbox.delivered(pool, *await claim(pool))
+    await leave(pool, ana)
+    # Operators moved the sequence, and a rule enrols again before the exit is told.
+    await add(pool, "ana@x.org", generation=2, target="mixmax")
+    await outbox.delivered(pool, *await outbox.claim(pool, limit=1, lease_s=60.0, target="mixmax"))
+    (exit_of_ana,) = await claim(pool)
+    assert not exit_of_ana.is_superseded
+
+
 async def test_a_held_add_holds_its_own_exit_and_nothing_of_other_sequences(pool: Pool) -> None:
     (ana,) = await add(pool, "ana@x.org", state="held")
     await leave(pool, ana)

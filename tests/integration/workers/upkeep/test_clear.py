@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipeline.objects import SObject
-from pipeline.requests import Cause, ask_for_loads
-from tests.changes import add_org
+from pipeline.requests import Cause, StartedBy, ask_for_loads, begin_audit
+from tests.changes import OTHER_ORG_ID, add_org
 from tests.integration.workers.healing.org import begin, leads, told
 from tests.salesforce import ORG_ID
 from workers.healing.comparison import Comparison
@@ -90,6 +90,11 @@ async def test_the_newest_audit_and_load_stay_however_old_they_are(pool: Pool) -
     await add_org(pool)
     await run_audit(pool, days_ago=900)
     await load(pool, days_ago=900)
+    # That another org has newer ones makes no difference.
+    await add_org(pool, OTHER_ORG_ID)
+    async with pool.acquire() as connection:
+        await begin_audit(connection, OTHER_ORG_ID, [SObject.LEAD], StartedBy.COMMAND)
+        await ask_for_loads(connection, OTHER_ORG_ID, [SObject.LEAD], Cause.COMMAND)
     before = await counts(pool)
     await clear(pool, retention_days=90)
     assert await counts(pool) == before
@@ -119,6 +124,11 @@ async def test_calls_are_cleared_away_and_the_words_of_enrolments_stay(pool: Poo
                now() - make_interval(days => days)
         FROM unnest(ARRAY[900, 99, 97, 0]) AS days
         UNION ALL SELECT 'call', 'o', 'https://x', 'r', 'call_open', 'open', NULL""")
+    # More than a page of them.
+    await pool.execute("""
+        INSERT INTO outbox (kind, org_id, target, recipient, idempotency_key, state, settled_at)
+        SELECT 'call', 'o', 'https://x', 'r', 'old_' || n, 'delivered', now() - interval '900 days'
+        FROM generate_series(1, 2500) AS n""")
     await clear(pool, retention_days=90)
     left = await pool.fetch("SELECT idempotency_key FROM outbox ORDER BY 1")
     assert [row[0] for row in left] == ["call_0", "call_97", "call_open", "enr_1"]
