@@ -76,6 +76,7 @@ class Salesforce:
 
     def __init__(self, penstock: PenstockProcesses, secret: str, org_id: str = ORG_ID) -> None:
         self.secret = secret
+        self.connect_code = ""
         self.org_id = org_id
         self._penstock = penstock
 
@@ -88,7 +89,8 @@ class Salesforce:
             await penstock.run("org", "add", org_id, "--sync-user", SYNC_USER_ID, "--json")
         ).json()
         org = cls(penstock, "", org_id)
-        org.secret = await org.shake_hands(added["connect_code"])
+        org.connect_code = added["connect_code"]
+        org.secret = await org.shake_hands(org.connect_code)
         if rules:
             applied = await penstock.run("rules", "apply", "-", "--org", org_id, stdin=rules)
             assert applied.returncode == 0, applied.stderr

@@ -17,7 +17,7 @@ from aiohttp import web
 from ops.stack.ports import free_port
 from pipeline import topology
 from pipeline.objects import long_id
-from tests.salesforce import Salesforce, callout, now_ms, sign
+from tests.salesforce import RULE, Salesforce, callout, now_ms, sign
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,11 +30,27 @@ DEAD: Final = "SELECT count(*) FROM dead_letter"
 SETTLED: Final = "SELECT count(*) FROM outbox WHERE state <> 'open'"
 # A number that JSON may hold and JSONB refuses.
 HUGE: Final = b"1e999999"
+RULES: Final = f"""{RULE}
+---
+rule: hot-leads-to-drip
+object: Lead
+on: [insert]
+when: [{{field: Status, equals: Qualified}}]
+then:
+  - {{add_to_sequence: drip, recipient: Email, variables: {{first_name: FirstName}}}}
+  - {{webhook: "http://10.0.0.1/?token={CANARY}", fields: {{last: LastName}}}}
+---
+sequence: drip
+target: mixmax
+"""
+# The database quotes the whole row that it refuses.
+REFUSE: Final = "ALTER TABLE record ADD CONSTRAINT odd CHECK (record_id <> '{}')"
+ALLOW: Final = "ALTER TABLE record DROP CONSTRAINT odd"
 
 
 @pytest.fixture
 async def target_url() -> AsyncIterator[str]:
-    """A target that takes one recipient, refuses another, and answers all with what it was sent."""
+    """Targets that take one recipient, refuse another, and answer all with what they were sent."""
 
     async def take(request: web.Request) -> web.Response:
         body = await request.text()
@@ -42,7 +58,7 @@ async def target_url() -> AsyncIterator[str]:
 
     port = free_port()
     app = web.Application()
-    app.router.add_post("/", take)
+    app.router.add_post("/{path:.*}", take)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -55,8 +71,11 @@ def lead(number: int, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSO
     return {"Id": long_id(f"00Q5g0000{number:06d}"), **values, **fields}
 
 
-async def send_all_kinds(penstock: PenstockProcesses, org: Salesforce) -> str:
-    """Send what commits, what dies and what is refused; return the capture that enrols."""
+async def send_all_kinds(penstock: PenstockProcesses, org: Salesforce) -> tuple[str, list[str]]:
+    """Send what commits, what dies and what is refused.
+
+    Returns the capture that enrols, and the answers to what was refused.
+    """
     hot = {"Status": "Qualified", "Rating": "Hot"}
     good = callout(
         [
@@ -74,11 +93,13 @@ async def send_all_kinds(penstock: PenstockProcesses, org: Salesforce) -> str:
     unsigned = await org.post("changes", b"{}", sign(TARGET_SECRET, b"{}"))
     broken = await org.send(CANARY.encode())
     wrong = await org.send({**good, "changes": [{"new": {"Id": f"{CANARY}-"}}]})
-    assert [one.status for one in (unsigned, broken, wrong)] == [401, 400, 422]
+    odd = await org.send({**good, "operation": CANARY})
+    refused = (unsigned, broken, wrong, odd)
+    assert [one.status for one in refused] == [401, 400, 422, 422]
     async with await aio_pika.connect(penstock.environment["PENSTOCK_BROKER__URL"]) as connection:
         exchange = await (await connection.channel()).get_exchange(topology.CHANGES)
         await exchange.publish(aio_pika.Message(CANARY.encode()), "lead.update")
-    return str(good["capture_id"])
+    return str(good["capture_id"]), [await one.text() for one in refused]
 
 
 async def test_logs_follow_a_change_through_every_process_and_show_no_value_and_no_secret(
@@ -86,29 +107,34 @@ async def test_logs_follow_a_change_through_every_process_and_show_no_value_and_
 ) -> None:
     penstock.environment["PENSTOCK_LOG__LEVEL"] = "debug"
     ingest = await penstock.start_ingest()
-    org = await Salesforce.connect(penstock)
+    org = await Salesforce.connect(penstock, rules=RULES)
     worker = await penstock.start_worker()
     relay = await penstock.start_relay(
         PENSTOCK_RELAY__WEBHOOK_URL=target_url,
         PENSTOCK_RELAY__WEBHOOK_SECRET=TARGET_SECRET,
+        PENSTOCK_RELAY__MIXMAX_URL=target_url.partition("/?")[0],
         PENSTOCK_RELAY__MIXMAX_TOKEN=CANARY,
     )
     console = await penstock.start_console()
-    capture_id = await send_all_kinds(penstock, org)
+    processes = (ingest, worker, relay, console)
+    capture_id, said = await send_all_kinds(penstock, org)
     await penstock.until_counted(3, DEAD)
-    await penstock.until_counted(2, SETTLED)
+    await penstock.until_counted(5, SETTLED)
+    said += await meet_a_refusing_database(penstock, org, worker)
     token = (await penstock.run("console", "token", "add", "ada", "--json")).json()["token"]
     await look_around(penstock.console_url, token)
-    for running in (ingest, worker, relay, console):
+    said += [await shown(penstock, one) for one in (ingest, worker, relay)]
+    for running in processes:
         assert await running.terminate() == 0
 
     passwords = [
         urlsplit(penstock.environment[f"PENSTOCK_{server}__URL"]).password or "none"
         for server in ("BROKER", "DATABASE")
     ]
-    hidden = [CANARY, org.secret, org.secret.removeprefix("whsec_"), TARGET_SECRET, *passwords]
-    for running in (ingest, worker, relay, console):
-        assert [text for text in (*hidden, token) if text in running.log] == [], running.name
+    secret = org.secret.removeprefix("whsec_")
+    hidden = [CANARY, secret, org.connect_code, TARGET_SECRET, token, *passwords]
+    for told_by, text in [*((one.name, one.log) for one in processes), *enumerate(said)]:
+        assert [value for value in hidden if value in text] == [], told_by
     assert "signed_in" in console.log
     for running in (ingest, worker, relay):
         assert capture_id in running.log, f"{running.name} does not tell of the capture"
@@ -144,6 +170,68 @@ async def test_every_process_serves_what_it_counts(
         penstock, relay, 'penstock_target_answers_total{kind="webhook",status="2xx"}'
     )
     await until_scraped(penstock, relay, "penstock_outbox_open 0.0")
+
+
+async def meet_a_refusing_database(
+    penstock: PenstockProcesses, org: Salesforce, worker: Running
+) -> list[str]:
+    """Have a worker hold a change that PostgreSQL refuses for now; return what it says of it."""
+    odd = lead(5)
+    await penstock.fetch(REFUSE.format(odd["Id"]))
+    await org.accepted(callout([{"new": odd}], operation="insert"))
+    await worker.until_told(penstock.session, "holding: CheckViolationError")
+    said = await shown(penstock, worker)
+    await penstock.fetch(ALLOW)
+    await worker.ready(penstock.session)
+    return [said]
+
+
+async def shown(penstock: PenstockProcesses, running: Running) -> str:
+    """Return what a process shows of itself."""
+    pages = []
+    for path in ("/metrics", "/readyz", "/healthz"):
+        async with penstock.session.get(running.admin_url + path) as response:
+            pages.append(await response.text())
+    return "\n".join(pages)
+
+
+async def test_no_process_and_no_command_shows_a_password_that_a_server_refuses(
+    penstock: PenstockProcesses,
+) -> None:
+    for server in ("BROKER", "DATABASE"):
+        url = urlsplit(penstock.environment[f"PENSTOCK_{server}__URL"])
+        netloc = f"{url.username}:{CANARY}@{url.hostname}:{url.port}"
+        penstock.environment[f"PENSTOCK_{server}__URL"] = url._replace(netloc=netloc).geturl()
+    settings = {
+        "PENSTOCK_LOG__LEVEL": "debug",
+        "PENSTOCK_INGEST__PORT": "0",
+        "PENSTOCK_RELAY__MIXMAX_TOKEN": CANARY,
+    }
+    launched = [
+        (await penstock.launch(name, name.upper(), settings), words)
+        for name, words in (
+            ("ingest", "InvalidPassword"),
+            ("worker", "broker_unavailable"),
+            ("relay", "InvalidPassword"),
+        )
+    ]
+    for running, words in launched:
+        await until_logged(running, words)
+        said = await shown(penstock, running)
+        await running.terminate()
+        assert CANARY not in said + running.log, running.name
+    for command in (("org", "list"), ("flow",), ("doctor",), ("migrate",)):
+        result = await penstock.run(*command)
+        assert result.returncode == 1
+        assert CANARY not in result.stderr + result.stdout.decode()
+
+
+async def until_logged(running: Running, words: str) -> None:
+    """Return once a process has logged these words."""
+    async with asyncio.timeout(30):
+        while words not in running.log:
+            assert running.code is None, running.log
+            await asyncio.sleep(0.05)
 
 
 async def look_around(url: str, token: str) -> None:
