@@ -57,6 +57,6 @@ class AuditHandler:
                 count,
                 org.conditions_version,
                 self._requests.of(org.org_id),
-                self._requests.is_withdrawn(told.audit_id),
+                self._requests.is_withdrawn(org.org_id, told.audit_id),
             )
         )

@@ -88,7 +88,7 @@ class ChangesHandler:
                 len(told.changes),
                 org.conditions_version,
                 self._requests.of(org.org_id) if is_asked_for else [],
-                self._requests.is_withdrawn(told.request_id),
+                self._requests.is_withdrawn(org.org_id, told.request_id),
             )
         )
 

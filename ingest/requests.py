@@ -32,7 +32,7 @@ _ACKNOWLEDGE: Final = """
 
 # A walk that goes on for longer is told nothing: it ends by itself.
 _READ_WITHDRAWN: Final = """
-    SELECT request_id FROM request
+    SELECT org_id, request_id FROM request
     WHERE state = 'withdrawn' AND settled_at > clock_timestamp() - interval '7 days'
     ORDER BY settled_at DESC LIMIT $1"""
 _MAX_WITHDRAWN: Final = 10_000
@@ -45,15 +45,15 @@ class Requests:
 
     def __init__(self) -> None:
         self._by_org: Mapping[str, list[Raw]] = {}
-        self._withdrawn: frozenset[int] = frozenset()
+        self._withdrawn: frozenset[tuple[str, int]] = frozenset()
 
     def of(self, org_id: str) -> list[Raw]:
         """Return what an org is asked for, in the contract's form."""
         return self._by_org.get(org_id, [])
 
-    def is_withdrawn(self, request_id: int | None) -> bool:
-        """Tell whether what an org sends is asked for no more."""
-        return request_id in self._withdrawn
+    def is_withdrawn(self, org_id: str, request_id: int | None) -> bool:
+        """Tell whether what an org sends is asked for no more of this org."""
+        return (org_id, request_id) in self._withdrawn
 
     async def read(self, connection: Connection) -> None:
         """Read what every org is asked for."""
@@ -62,7 +62,7 @@ class Requests:
             by_org[row["org_id"]].append(_encoded(row))
         withdrawn = await connection.fetch(_READ_WITHDRAWN, _MAX_WITHDRAWN)
         self._by_org = by_org
-        self._withdrawn = frozenset(row["request_id"] for row in withdrawn)
+        self._withdrawn = frozenset((row["org_id"], row["request_id"]) for row in withdrawn)
 
     async def acknowledge(self, connection: Connection, org_id: str, done: list[int]) -> list[Raw]:
         """Write which requests an org has fulfilled; return what it is asked for now."""

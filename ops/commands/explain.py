@@ -78,7 +78,7 @@ async def _explain(runtime: Runtime, subject: str, org_id: str | None, limit: in
         if subject.isdecimal() and subject.isascii():
             if int(subject) > _MAX_ENROLLMENT_ID:
                 raise WrongUsage(f"{subject} is no number of an enrolment")
-            return await explain_enrollment_whole(connection, int(subject))
+            return await explain_enrollment_whole(connection, int(subject), org_id)
         return await explain_capture(connection, subject, org_id)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ops.errors import OpsError
 from ops.explanation.enrollment import Delivery, Explanation, explain_enrollment
 from ops.explanation.trail import ChangeTrail, read_trails
 from ops.times import with_iso_times
@@ -126,13 +127,20 @@ class EnrollmentTrail(Explanation, frozen=True):
     change: ChangeTrail | None
 
 
-async def explain_enrollment_whole(connection: Connection, enrollment_id: int) -> EnrollmentTrail:
+async def explain_enrollment_whole(
+    connection: Connection, enrollment_id: int, org_id: str | None = None
+) -> EnrollmentTrail:
     """Return the whole trail of an enrolment, the newest 100 of everything.
 
     Raises:
-        OpsError: there is no such enrolment, or nothing enrols it any more.
+        OpsError: there is no such enrolment, it is another org's than the one that was named, or
+            nothing enrols it any more.
     """
     found = await explain_enrollment(connection, enrollment_id)
+    if org_id not in {None, found.org_id}:
+        raise OpsError(
+            f"org {org_id} has no enrolment {enrollment_id}: `penstock enrollments list`"
+        )
     key = (found.org_id, found.sequence, found.recipient)
     outbox = [
         OutboxRow(**with_iso_times(row))

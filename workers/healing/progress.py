@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from workers.received import ReceivedChange
 
 # Healed is what is stored as the answer says, or was changed since it was read. An answer that a
-# newer state outdoes heals nothing: the next audit looks again.
+# newer state outdoes heals nothing: the next audit looks again. Nor does another
+# org's answer.
 _HEAL: Final = """
     UPDATE audit_finding SET healed_at = clock_timestamp()
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::boolean[], $5::bigint[])
             AS told (request_id, record_id, org_id, is_absent, read_at)
+        JOIN request USING (request_id, org_id)
         LEFT JOIN record USING (org_id, record_id)
     WHERE audit_finding.request_id = told.request_id
       AND audit_finding.record_id = told.record_id AND healed_at IS NULL

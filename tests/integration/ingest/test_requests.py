@@ -20,6 +20,7 @@ from pipeline.requests import (
     withdraw_loads,
 )
 from pipeline.settings import Secret
+from tests.changes import OTHER_ORG_ID
 from tests.salesforce import ORG_ID
 from tests.servers import until
 
@@ -53,7 +54,9 @@ async def test_memory_follows_what_is_asked_for_and_what_is_withdrawn(
             await until(lambda: asked()[2:] == [("audit", "Task")], TOLD_WITHIN_S)
             await withdraw_loads(connection, ORG_ID, [SObject.USER])
             await until(lambda: ("load", "User") not in asked(), TOLD_WITHIN_S)
-            assert requests.is_withdrawn(await pool.fetchval(USERS_LOAD))
+            users_load = await pool.fetchval(USERS_LOAD)
+            assert requests.is_withdrawn(ORG_ID, users_load)
+            assert not requests.is_withdrawn(OTHER_ORG_ID, users_load)
             await withdraw_audit(connection, ORG_ID, audit_id)
             await until(lambda: asked() == [("load", "Lead")], TOLD_WITHIN_S)
             # Another process of ingest was told that it is done.
