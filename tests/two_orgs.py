@@ -230,13 +230,15 @@ class TwoOrgs:
             names = {"a": org.org_id, "name": name, "forgotten": FORGOTTEN}
             told = await run_each(self.penstock, _SET_UP, self._names | names)
             assert all(code == 0 for code, _ in told), told
-            await self.tell("heartbeat", beat(org.org_id, []), 200, org)
         await self.penstock.until_counted(14, "SELECT count(*) FROM change")
         for number, kind in await self.penstock.fetch(_REQUESTS, B):
             if kind == "audit":
                 await self.tell("audit", audit(B, number), 202, self.b)
         # Only B's: A's audit is under way.
         await self.penstock.until_counted(1, _ASKED_AGAIN)
+        # The last that B says: ingest writes later when it heard of an org, unless it has said so.
+        for org in (self.a, self.b):
+            await self.tell("heartbeat", beat(org.org_id, []), 200, org)
         await self.settle()
         self.their_requests = [row[0] for row in await self.penstock.fetch(_REQUESTS, B)]
         (row,) = await self.penstock.fetch(_NAMES, A, B)
