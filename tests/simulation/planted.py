@@ -135,7 +135,7 @@ BUGS: Final = (
             ("self._busy = Busy()", "pass"),
         ),
         "did not come to rest",
-        (39, 293),
+        (158, 941),
     ),
     Bug(
         "a key of its own for each attempt",

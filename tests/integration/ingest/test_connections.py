@@ -94,9 +94,10 @@ async def test_silent_connections_make_room_for_one_that_has_something_to_say(
     async with clients(penstock, 3 * MAX_CONNECTIONS):
         started = time.monotonic()
         while time.monotonic() - started < 2 * HEAD_TIMEOUT_S:
-            assert open_files(ingest) <= before + MAX_CONNECTIONS * 5 // 4 + 1
+            # Those that are just being turned away are open for a moment.
+            assert open_files(ingest) <= before + MAX_CONNECTIONS * 5 // 4 + 8
             async with await org.post("changes", b"", {}) as response:
-                assert response.status in (401, 503)
+                assert response.status in (401, 429, 503)
         await org.accepted(callout(UPDATE))
     await until(lambda: open_files(ingest) <= before + 2)
 

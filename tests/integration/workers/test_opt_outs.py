@@ -91,5 +91,5 @@ async def test_odd_values_harm_nobody(pool: Pool, odd: object) -> None:
 
 
 async def test_a_person_account_says_it_by_fields_of_its_own(pool: Pool) -> None:
-    person = {"Id": "0015g00000PersonAAA", "PersonEmail": ANA, "PersonHasOptedOutOfEmail": True}
+    person = {"Id": "0015g0000PersonAAA", "PersonEmail": ANA, "PersonHasOptedOutOfEmail": True}
     assert await keep(pool, *received(inserted(person, object="Account"))) == [(ANA, True, False)]

@@ -91,7 +91,7 @@ async def test_references_are_kept_until_no_rule_climbs_them_and_found_again_aft
     await swept(sweep)
     assert await pool.fetchval("SELECT count(*) FROM traversal") == 0
 
-    later = contact(Id="0035g000000LaterAAA", Email="later@example.com")
+    later = contact(Id="0035g00000LaterAAA", Email="later@example.com")
     await changed(processor, None, later)
     assert await pool.fetchval("SELECT count(*) FROM reference") == 1
     await pool.execute("UPDATE rule SET state = 'active'")
