@@ -198,8 +198,8 @@ class PenstockProcesses:
 
     async def run(self, *arguments: str, stdin: str = "") -> Result:
         """Run one `penstock` command to its end."""
-        # Who migrates, readies a restored database or erases a person owns the tables.
-        role = None if arguments[0] in {"migrate", "restored", "forget"} else Role.OPERATOR
+        # Who migrates, or readies a restored database, owns the tables.
+        role = None if arguments[0] in {"migrate", "restored"} else Role.OPERATOR
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -11,11 +11,12 @@ from ops.stack.programs import postgres
 from tests import forgotten
 from tests.changes import inserted
 from tests.forgotten import ADA, BOB, PERSON
+from tests.processes import PenstockProcesses
 from tests.salesforce import ORG_ID, Salesforce, now_ms
 from tests.webhook import Webhooks
 
 if TYPE_CHECKING:
-    from tests.processes import PenstockProcesses
+    import pytest
 
 SECRET: Final = "whsec_" + "c2VjcmV0IG9mIHRoZSB0YXJnZXQgb2YgdGhlIHRlc3Q="
 RULES: Final = forgotten.RULE.replace(
@@ -51,7 +52,7 @@ async def bobs(penstock: PenstockProcesses) -> list[list[str]]:
 
 
 async def test_no_dump_and_no_replay_has_who_was_forgotten_though_the_run_was_killed(
-    penstock: PenstockProcesses,
+    penstock: PenstockProcesses, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     await penstock.start_ingest()
     org = await Salesforce.connect(penstock, rules=RULES)
@@ -79,12 +80,16 @@ async def test_no_dump_and_no_replay_has_who_was_forgotten_though_the_run_was_ki
         # The target has heard the exit and not answered yet: the run waits, and is killed.
         hooks.arrived.clear()
         hooks.go_on.clear()
-        forgetting = await penstock.launch(command[0], "WORKER", {}, *command[1:], "--apply")
-        async with asyncio.timeout(60):
-            await hooks.arrived.wait()
-        await forgetting.kill()
-        hooks.go_on.set()
-        resumed = await penstock.run("runs", "resume", "1", "--json")
+        # Only the owner of the tables erases.
+        async with PenstockProcesses(
+            penstock.environment, tmp_path_factory.mktemp("owner")
+        ) as owner:
+            forgetting = await owner.launch(command[0], "WORKER", {}, *command[1:], "--apply")
+            async with asyncio.timeout(60):
+                await hooks.arrived.wait()
+            await forgetting.kill()
+            hooks.go_on.set()
+            resumed = await owner.run("runs", "resume", "1", "--json")
         assert resumed.json()["state"] == "finished"
         assert hooks.told()[-1] == ("sequence.recipient.removed", ADA)
 
