@@ -12,7 +12,7 @@ SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package
+.PHONY: help run test clusters simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -65,6 +65,9 @@ screenshots: $(INSTALLED) ## Picture each page of the console: dist/screenshots,
 	@mkdir -p deploy/images
 	@cp dist/screenshots/flow-1280-light.png deploy/images/flow.png
 	@cp dist/screenshots/enrolment-1280-light.png deploy/images/enrolment.png
+
+clusters: $(INSTALLED) ## Fail, part and restart three RabbitMQ nodes and a PostgreSQL pair under load
+	@CLUSTERS=1 $(BIN)/pytest -s tests/acceptance/test_clusters.py $(ARGS)
 
 overload: $(INSTALLED) ## Send three times what this machine sustains; ARGS='--seconds 60 --changes 20'
 	@$(BIN)/python -m tests.overload $(ARGS)

@@ -7,6 +7,7 @@ how long nothing was accepted.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
     from tests.load import Load
     from tests.servers import LoopThread
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+# Three nodes and two servers take minutes: they have a command of their own.
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(300),
+    pytest.mark.skipif("CLUSTERS" not in os.environ, reason="long: make clusters"),
+]
 
 LEADS: Final = topology.queue_name(SObject.LEAD)
 LATE: Final = "three@localhost"
