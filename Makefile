@@ -36,11 +36,12 @@ fuzz: $(FUZZ) ## Send ingest hostile input: RUNS=1000000 SEED=1, or one that fai
 chaos: $(INSTALLED) ## Break real processes under load for MINUTES=4 by SEED=1, and look at what is left
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),4) $(ARGS)
 
-check: $(INSTALLED) $(APEX_TOOLS) ## Lint, types, import arrows; the gate of the Salesforce package
+check: $(INSTALLED) $(APEX_TOOLS) ## Lint, types, import arrows; deploy/'s files; the Salesforce package's gate
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.deployment
 	@apex/tools/need.sh java default-jre-headless
 	@$(NODE) apex/tools/check.mjs
 	@$(NODE) apex/tools/size.mjs
