@@ -102,6 +102,18 @@ class RabbitMQCluster:
             while await self.evaluate(node, running) != f"{len(self.nodes)}\n":
                 pass
 
+    async def all_keep_streams(self) -> None:
+        """Return once every node has a vote on who leads a stream.
+
+        RabbitMQ lets a node that joined late take part in that by a timer of 30 s. Until then two
+        of three nodes decide, and either one's death leaves every stream without a leader.
+        """
+        node = self.nodes[0]
+        voters = f"length(element(2, ra:members({{rabbit_stream_coordinator, '{node.node}'}})))."
+        async with asyncio.timeout(_STEP_TIMEOUT_S):
+            while await self.evaluate(node, voters) != f"{len(self.nodes)}\n":
+                pass
+
     async def _each_peer(self, node: PrivateRabbitMQ, step: str) -> None:
         peers = ", ".join(f"'{peer.node}'" for peer in self.nodes if peer is not node)
         await self.evaluate(node, f"[begin {step} end || N <- [{peers}]].")

@@ -82,6 +82,7 @@ async def grown(cluster: RabbitMQCluster, pair: PostgresPair) -> tuple[list[str]
     everything = ("--vhost-pattern", "^/$", "--queue-pattern", "^penstock[.]")
     await cluster.run(first.ctl("grow", LATE, "all", *everything, tool="rabbitmq-queues"))
     await cluster.run(first.ctl("add_replica", topology.LOG, LATE, tool="rabbitmq-streams"))
+    await cluster.all_keep_streams()
     return before, await told(cluster, pair)
 
 
