@@ -70,7 +70,7 @@ screenshots: $(INSTALLED) ## Picture each page of the console: dist/screenshots,
 clusters: $(INSTALLED) ## Fail, part and restart three RabbitMQ nodes and a PostgreSQL pair under load
 	@CLUSTERS=1 $(BIN)/pytest -s tests/acceptance/test_clusters.py $(ARGS)
 
-overload: $(INSTALLED) ## Send three times what this machine sustains; ARGS='--seconds 60 --changes 20'
+overload: $(INSTALLED) ## Send three times what this machine sustains; ARGS='--seconds 60 --changes 1'
 	@$(BIN)/python -m tests.overload $(ARGS)
 
 bench: $(BENCH) ## Measure everything, side by side with limits and alternatives; ARGS=… choose

@@ -49,6 +49,6 @@ async def _run(seconds: float, change_count: int) -> Outcome:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=30, help="how long the load lasts")
-    parser.add_argument("--changes", type=int, default=1, help="changes in a callout")
+    parser.add_argument("--changes", type=int, default=20, help="changes in a callout")
     told = parser.parse_args()
     sys.stdout.write(report(asyncio.run(_run(told.seconds, told.changes))))
