@@ -10,6 +10,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+import hypothesis
 import pytest
 
 from ops.stack import PrivatePostgres, PrivateRabbitMQ
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
+
+# How long one example takes is up to what else the machine does.
+hypothesis.settings.register_profile("penstock", deadline=None)
+hypothesis.settings.load_profile("penstock")
 
 # The session's server need not outlive the machine; tests that kill one have one of their own.
 _FORGETFUL: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
