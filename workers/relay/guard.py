@@ -62,8 +62,13 @@ class Guard:
         return address.is_global and not is_special
 
     def session(self) -> aiohttp.ClientSession:
-        """Return a session whose every connection is looked at. It keeps no cookie."""
-        connector = aiohttp.TCPConnector(socket_factory=self._socket, limit=0)
+        """Return a session whose every connection is looked at. It keeps no cookie.
+
+        Each request has a connection of its own. On one that is kept, what comes late or twice is
+        the answer to the next request, which would count as done; and a request that meets the
+        target's closing of it may have been acted on, or not.
+        """
+        connector = aiohttp.TCPConnector(socket_factory=self._socket, limit=0, force_close=True)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
     def _socket(self, told: AddrInfoType) -> socket.socket:
