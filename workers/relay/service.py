@@ -19,6 +19,7 @@ from pipeline.settings import SettingsError, require
 from pipeline.signing import key_of
 from pipeline.tally import ProcessKind, Tally
 from workers.relay import outbox
+from workers.relay.backlog import Backlog
 from workers.relay.breaker import Closed
 from workers.relay.lane import Lane
 from workers.relay.targets.kinds import TargetKind
@@ -203,6 +204,12 @@ async def run(settings: Settings) -> None:
         checks = {"outbox": relay.problem, "settings": relay.missing}
         async with AdminServer(settings.relay.admin_host, settings.relay.admin_port, checks):
             told = Following(settings.database.url, _NAME, {"penstock_outbox": relay.look_now})
-            tally = Tally(pool, ProcessKind.RELAY)
-            await run_until_stopped({"relay": relay.run, "listening": told.run, "tally": tally.run})
+            await run_until_stopped(
+                {
+                    "relay": relay.run,
+                    "listening": told.run,
+                    "tally": Tally(pool, ProcessKind.RELAY).run,
+                    "backlog": Backlog(pool).run,
+                }
+            )
     log.info("drained")
