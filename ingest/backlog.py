@@ -59,19 +59,23 @@ class Backlog:
             if line.is_over(org_id, now_ms):
                 raise self._over(sobject, line)
 
-    def admit(self, org_id: str, sobject: SObject, change_count: int) -> None:
-        """Count what is about to be published.
+    def admit(self, org_id: str, sobject: SObject, change_count: int) -> int:
+        """Count what is about to be published; return when that was, for `published`.
 
         Raises:
             Problem: 429, this org has too much waiting in the object's line.
         """
-        line = self._lines.get(sobject)
-        if line is None:
-            return
         now_ms = self._clock_ms()
-        if line.is_over(org_id, now_ms):
-            raise self._over(sobject, line)
-        line.admit(org_id, change_count, now_ms)
+        if line := self._lines.get(sobject):
+            if line.is_over(org_id, now_ms):
+                raise self._over(sobject, line)
+            line.admit(org_id, change_count, now_ms)
+        return now_ms
+
+    def published(self, sobject: SObject, admitted_ms: int) -> None:
+        """Note that the broker confirmed what was admitted then."""
+        if line := self._lines.get(sobject):
+            line.published(admitted_ms)
 
     def hear(self, report: Report) -> None:
         """Take in how far a worker is."""

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, assert_never, cast
 
 import structlog
-from aiohttp import web
+from aiohttp import EMPTY_PAYLOAD, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 
@@ -27,6 +27,8 @@ from pipeline.lifecycle import wait_or_stop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from aiohttp import StreamReader
 
     from pipeline.settings import Ingest
 
@@ -61,17 +63,30 @@ class _Stage(Enum):
 class Connection(web.RequestHandler):
     """One connection, which knows since when it has been at what it does."""
 
-    __slots__ = ("_all", "since", "stage")
+    __slots__ = ("_all", "_body", "since", "stage")
 
     def __init__(self, connections: Connections, server: web.Server, **settings: Any) -> None:  # noqa: ANN401  of aiohttp's handler
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._all = connections
+        self._body = EMPTY_PAYLOAD
         self.enter(_Stage.HEAD)
 
     def enter(self, stage: _Stage) -> None:
         """Note what it does from now on."""
         self.stage = stage
         self.since = time.monotonic()
+
+    def leave(self, body: StreamReader) -> None:
+        """Note that a request is answered, all of whose body may not be here yet."""
+        self._body = body
+        self.enter(_Stage.LINGER)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Note that it rests, once all of the body is here."""
+        if self.stage is _Stage.LINGER and self._body.is_eof():
+            self._body = EMPTY_PAYLOAD
+            self.enter(_Stage.REST)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it."""
@@ -85,6 +100,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take what came: after a rest, a head begins with it."""
+        self.look_again()
         if self.stage is _Stage.REST:
             self.enter(_Stage.HEAD)
         super().data_received(data)
@@ -181,7 +197,7 @@ class Connections:
         try:
             return await handler(request)
         finally:
-            connection.enter(_Stage.REST if request.content.is_eof() else _Stage.LINGER)
+            connection.leave(request.content)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Cut what is too slow until `stop`."""
@@ -192,6 +208,7 @@ class Connections:
         """Cut what has been at a head, a request or its answer for too long."""
         now = time.monotonic()
         for connection in list(self.open):
+            connection.look_again()
             if now - connection.since > self._longest_s(connection):
                 log.info("connection_cut", stage=connection.stage.name.lower())
                 metrics.connections_ended.labels("slow").inc()

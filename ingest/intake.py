@@ -99,11 +99,12 @@ class Intake:
             Problem: 429, too much of this org waits for workers; 503, the broker did not confirm,
                 and copies may be stored (consumers dedupe).
         """
-        self._backlog.admit(org.org_id, sobject, change_count)
+        admitted_ms = self._backlog.admit(org.org_id, sobject, change_count)
         try:
             await self._grouper.submit(items, key)
         except BrokerUnavailable as error:
             raise unavailable(str(error)) from error
+        self._backlog.published(sobject, admitted_ms)
 
 
 def checked(check: Callable[[bytes], T], body: bytes) -> T:

@@ -53,8 +53,9 @@ class Line:
         # The sums of the buckets.
         self._counts: Counter[str] = Counter()
         self._total_count = 0
-        # All that was admitted up to the mark is finished; the newest that workers took.
-        self._mark_ms = self._taken_ms = self._admitted_ms = now_ms
+        # All that was admitted up to the mark is finished; the newest that workers took, and the
+        # newest that is sure to be in the queue, when it was admitted.
+        self._mark_ms = self._taken_ms = self._published_ms = now_ms
         # Buckets that were dropped unfinished: when the oldest and the newest of them were begun.
         self._dropped_ms = (0, now_ms - _BUCKET_MS)
         self._workers: dict[str, _Told] = {}
@@ -67,12 +68,15 @@ class Line:
 
     def admit(self, org_id: str, change_count: int, now_ms: int) -> None:
         """Count what is about to be published."""
-        self._admitted_ms = now_ms
         if not self._buckets or now_ms - self._buckets[-1].since_ms >= _BUCKET_MS:
             self._buckets.append(_Bucket(now_ms, Counter()))
         self._buckets[-1].counts[org_id] += change_count
         self._counts[org_id] += change_count
         self._total_count += change_count
+
+    def published(self, admitted_ms: int) -> None:
+        """Note that what was admitted then is in the queue: workers will come to it."""
+        self._published_ms = max(self._published_ms, admitted_ms)
 
     def is_over(self, org_id: str, now_ms: int) -> bool:
         """Tell whether too much waits, and of this org more than its share."""
@@ -139,10 +143,12 @@ class Line:
 
     def _forget(self, now_ms: int) -> int:
         """Drop what is finished, or waits too long to count; return how long the oldest waits."""
-        if self._admitted_ms <= self._mark_ms:
+        if self._published_ms <= self._mark_ms:
+            # What else was admitted the broker refused, or is about to confirm.
             self._buckets.clear()
             self._counts.clear()
             self._total_count = 0
+            self._dropped_ms = (0, self._mark_ms - _BUCKET_MS)
             return 0
         # What has waited for longer than it is to wait does not come in again by being counted.
         past_ms = max(self._mark_ms, now_ms - self._backlog_ms) - _BUCKET_MS

@@ -54,7 +54,7 @@ class KeyRing:
         """
         if not stored.startswith(f"{_PREFIX}:"):
             return stored
-        _, key_id, content = stored.split(":", 2)
+        key_id, _, content = stored.removeprefix(f"{_PREFIX}:").partition(":")
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise CannotOpen(f"key {key_id} is not in PENSTOCK_SECRETS__KEYS")

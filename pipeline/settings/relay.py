@@ -66,9 +66,7 @@ class Relay(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def check_relay(relay: Relay) -> None:
     """Refuse networks and a Mixmax account that could not be used, and too short a lease."""
     check_networks(relay.allow_networks, "relay", "allow_networks")
-    url = urlsplit(relay.mixmax_url)
-    is_loopback = url.hostname in LOOPBACK
-    if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and is_loopback)):
+    if not _takes_a_token(relay.mixmax_url):
         raise SettingsError(
             f"{named('relay', 'mixmax_url')}: must be https:// with a host, since the token"
             " goes there"
@@ -81,3 +79,13 @@ def check_relay(relay: Relay) -> None:
             f"{named('relay', 'lease_s')}: not more than {named('relay', 'timeout_s')}, so"
             " that a row could be claimed again while it is being delivered"
         )
+
+
+def _takes_a_token(text: str) -> bool:
+    """Tell whether what is sent to a URL is encrypted, or stays on this machine."""
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    is_loopback = url.hostname in LOOPBACK
+    return bool(url.hostname) and (url.scheme == "https" or (url.scheme == "http" and is_loopback))

@@ -9,12 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from msgspec import Meta
 
-from pipeline.hosts import urls_of
+from pipeline.hosts import addresses_of, urls_of
 from pipeline.settings.kinds import Positive, Secret, SettingsError, named
 from pipeline.settings.tls import Files, with_files_of_broker, with_files_of_database
 
-# Host and port; several of a cluster, and none for PostgreSQL's own socket.
-_ADDRESSES: Final = re.compile(r"(?:(?:[^:,\[\]]*|\[[^\]]+\])(?::[0-9]+)?(?:,|$))*")
+_ADDRESS: Final = re.compile(r"(?:[^:\[\]]*|\[[^\]]+\])(?::[0-9]+)?")
 
 # What PostgreSQL calls a server that takes changes.
 _PRIMARY: Final = frozenset({"read-write", "primary"})
@@ -102,8 +101,9 @@ def check_servers(broker: Broker, database: Database) -> None:
             f"{named('broker', 'management_url')}: names several hosts; one node tells of all"
         )
     _check_url("database", database.url, ("postgresql://", "postgres://"))
-    wanted = parse_qs(urlsplit(database.url.value).query).get("target_session_attrs", [])
-    if len(urls_of(database.url.value)) > 1 and not _PRIMARY & set(wanted):
+    first, *others = urls_of(database.url.value)
+    wanted = parse_qs(urlsplit(first).query).get("target_session_attrs", [])
+    if others and not _PRIMARY & set(wanted):
         raise SettingsError(
             f"{named('database', 'url')}: names several hosts, of which any would do: add"
             " ?target_session_attrs=read-write, so that the primary is found"
@@ -116,10 +116,23 @@ def _check_url(section: str, url: Secret, schemes: tuple[str, ...], name: str = 
         return
     if not url.value.startswith(schemes):
         raise SettingsError(f"{named(section, name)}: does not begin with {' or '.join(schemes)}")
-    addresses = urlsplit(url.value).netloc.rpartition("@")[2]
-    lacks_one = "," in addresses and "" in addresses.split(",")
-    if lacks_one or not _ADDRESSES.fullmatch(addresses):
+    addresses = addresses_of(url.value)
+    lacks_one = len(addresses) > 1 and "" in addresses
+    if lacks_one or not all(map(_is_address, addresses)) or not _is_url(urls_of(url.value)[0]):
         raise SettingsError(
-            f"{named(section, name)}: no host or port where one belongs (is a # ? or / in the"
+            f"{named(section, name)}: no host or port where one belongs (is a # ? / [ or ] in the"
             " password not percent-encoded?)"
         )
+
+
+def _is_address(text: str) -> bool:
+    """Tell whether this is a host with perhaps a port, or PostgreSQL's own socket: nothing."""
+    return bool(_ADDRESS.fullmatch(text)) and _is_url(f"//{text}")
+
+
+def _is_url(text: str) -> bool:
+    """Tell whether the library reads it: what it says of one that it does not quotes passwords."""
+    try:
+        return urlsplit(text).port != 0
+    except ValueError:
+        return False

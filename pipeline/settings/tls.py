@@ -8,10 +8,12 @@ Sources: aiormq (`amqps://…?cafile=`), PostgreSQL documentation, "SSL Support"
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from pipeline.hosts import addresses_of, urls_of
 from pipeline.settings.kinds import LOOPBACK, Secret, SettingsError, named
 
 if TYPE_CHECKING:
@@ -88,8 +90,7 @@ def is_verified_database(url: Secret) -> bool:
 
 def remote_hosts(url: Secret) -> list[str]:
     """Return the hosts of a URL that are not this machine."""
-    addresses = urlsplit(url.value).netloc.rpartition("@")[2].split(",")
-    hosts = [urlsplit(f"//{address}").hostname or "" for address in addresses]
+    hosts = [urlsplit(f"//{address}").hostname or "" for address in addresses_of(url.value)]
     hosts = hosts if any(hosts) else _query(url).get("host", "").split(",")
     return [host for host in hosts if host and host not in LOOPBACK and not host.startswith("/")]
 
@@ -126,11 +127,10 @@ def _not_encrypted(section: str, why: str) -> SettingsError:
 
 
 def _query(url: Secret) -> dict[str, str]:
-    return dict(parse_qsl(urlsplit(url.value).query))
+    # Every host has the same.
+    return dict(parse_qsl(urlsplit(urls_of(url.value)[0]).query))
 
 
 def _with(url: Secret, words: Mapping[str, str]) -> Secret:
-    parts = urlsplit(url.value)
-    kept = [(word, text) for word, text in parse_qsl(parts.query) if word not in words]
-    query = urlencode([*kept, *words.items()], quote_via=quote)
-    return Secret(parts._replace(query=query).geturl())
+    query = urlencode({**_query(url), **words}, quote_via=quote)
+    return Secret(f"{re.split('[?#]', url.value, maxsplit=1)[0]}?{query}")

@@ -122,7 +122,9 @@ class Flood:
                     self.problems.append(problem)
                 else:
                     # Whose body is read is not refused after all at the same moment.
-                    self.ingests[number].admit(org_id, SObject.LEAD, change_count)
+                    ingest = self.ingests[number]
+                    admitted_ms = ingest.admit(org_id, SObject.LEAD, change_count)
+                    ingest.published(SObject.LEAD, admitted_ms)
                     self.accepted[org_id] += change_count
                     callouts.append((org_id, change_count))
         if callouts:

@@ -129,7 +129,7 @@ def test_what_a_worker_held_that_died_makes_nobody_wait_for_ever() -> None:
 def test_how_far_workers_are_with_one_object_says_nothing_of_another() -> None:
     now_ms = began_ms = 1_000_000
     backlog = Backlog(3.0, "ingest", lambda: now_ms)
-    backlog.admit(NOISY[0], SObject.LEAD, 1000)
+    backlog.published(SObject.LEAD, backlog.admit(NOISY[0], SObject.LEAD, 1000))
     for step in range(20):
         now_ms += 100
         behind = Mark("ingest", SObject.LEAD, began_ms, began_ms)

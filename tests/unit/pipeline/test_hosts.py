@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.hosts import urls_of
+from pipeline.hosts import addresses_of, urls_of
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,13 @@ from pipeline.hosts import urls_of
 )
 def test_each_host_has_a_url_of_its_own_with_all_the_rest(url: str, urls: list[str]) -> None:
     assert urls_of(url) == urls
+
+
+def test_a_host_is_told_with_its_port() -> None:
+    assert addresses_of("amqps://me:p@one,two:5673,[::1]:5672/%2F") == [
+        "one",
+        "two:5673",
+        "[::1]:5672",
+    ]
+    assert addresses_of("postgresql:///x?host=/tmp") == [""]
+    assert addresses_of("") == [""]

@@ -45,7 +45,7 @@ def test_any_altered_character_is_noticed() -> None:
         altered[place] ^= 1
         with pytest.raises(CannotOpen):
             ring.open(ORG, f"{head}:{base64.b64encode(altered).decode()}")
-    for text in (f"{head}:", f"{head}:!", stored[:-8]):
+    for text in (f"{head}:", f"{head}:!", stored[:-8], head, "sealed:"):
         with pytest.raises(CannotOpen):
             ring.open(ORG, text)
 
