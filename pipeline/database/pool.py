@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
-COMMAND_TIMEOUT_S: Final = 60.0
+# No statement of a process that serves takes seconds: one that takes so long has lost its way.
+COMMAND_TIMEOUT_S: Final = 30.0
 # A client whose connection the network has forgotten never says so, and the server would keep its
 # transaction, with the rows that it locked, until TCP gives up: two hours by default.
 ABANDONED_AFTER_MS: Final = 30_000
