@@ -22,6 +22,7 @@ from ingest.failed_signatures import FailedSignatures
 from ingest.grouping import Grouper
 from ingest.heartbeats import HeartbeatHandler
 from ingest.intake import Intake
+from ingest.org_watch import OrgWatch
 from ingest.problems import Problem, render
 from ingest.registry import Registry
 from ingest.requests import Requests
@@ -124,7 +125,7 @@ async def run(settings: Settings) -> None:
 
         services = {"server": serve, "publisher": publish, "registry": registry.run}
         services |= {"signs of life": note_signs, "tally": tell, "progress": follow}
-        services["connections"] = connections.run
+        services |= {"connections": connections.run, "orgs": OrgWatch(pool).run}
         await run_until_stopped(services)
     log.info("drained")
 

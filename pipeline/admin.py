@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import structlog
 from aiohttp import web
 from prometheus_client import generate_latest
 
+from pipeline import metrics
 from pipeline.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ class AdminServer:
 
     async def __aenter__(self) -> Self:
         await listen(self._runner, self._host, self._port)
+        for name, check in self._checks.items():
+            metrics.check_failing.labels(name).set_function(partial(_failing, check))
         log.info("admin_listening", address=self._runner.addresses[0])
         return self
 
@@ -58,6 +62,10 @@ class AdminServer:
             body=generate_latest(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
+
+
+def _failing(check: Check) -> float:
+    return float(check() is not None)
 
 
 async def listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:

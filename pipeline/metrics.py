@@ -11,6 +11,17 @@ SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 NO_OBJECT: Final = "none"
 _COUNTS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
+check_failing = Gauge(
+    "penstock_check_failing",
+    "Whether a check of `/readyz` fails, by which this process cannot do its work: 1 or 0.",
+    ["check"],
+)
+pool_connections = Gauge(
+    "penstock_pool_connections",
+    "Connections to the database that a process may open: `busy`, `idle` or `unopened`.",
+    ["state"],
+)
+
 callouts = Counter(
     "penstock_callouts", "Requests that ingest answered, by route and status.", ["route", "status"]
 )
@@ -58,11 +69,22 @@ org_clock_skew_seconds = Histogram(
     "Difference of an org's clock from ours, as heartbeats tell it, in seconds.",
     buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 150, 300, 600, 3600),
 )
+orgs_in_trouble = Gauge(
+    "penstock_orgs_in_trouble",
+    "Connected orgs that were not heard of for 2 h (`silent`), whose clock is off by 150 s or more"
+    " (`clock_off`), or that have parked changes which they cannot send (`cannot_send`).",
+    ["trouble"],
+)
 
 deliveries_settled = Counter(
     "penstock_deliveries_settled",
     "Deliveries that workers settled, by outcome.",
     ["object", "outcome"],
+)
+redeliveries = Counter(
+    "penstock_redeliveries",
+    "Deliveries that had been handed over before; what was replayed apart.",
+    ["object"],
 )
 changes_committed = Counter(
     "penstock_changes_committed", "Changes that workers committed; dead letters apart.", ["object"]
@@ -81,6 +103,10 @@ rows_cleared = Counter(
     "penstock_rows_cleared",
     "Rows that upkeep deleted, by table, as the tables' rules say.",
     ["table"],
+)
+upkeep_held = Gauge(
+    "penstock_upkeep_held",
+    "Whether a worker's last upkeep of partitions and old rows failed: 1 or 0.",
 )
 partitions_dropped = Counter(
     "penstock_partitions_dropped", "Partitions of the history dropped past the retention."

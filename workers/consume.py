@@ -274,6 +274,9 @@ class Consumer:
                 newest = decoded.changes[-1]
                 self.in_hand.read(newest.object, newest.received_at)
             again = redelivery_of(message, now_ms())
+            if again is not None and again.run_id is None:
+                sobject = topology.object_of(message.routing_key) or metrics.NO_OBJECT
+                metrics.redeliveries.labels(sobject).inc()
             changes = decoded.changes if again is None else marked(decoded.changes, again)
             batch.append(Delivery(message, changes, decoded.ranges, decoded.poison))
             change_count += len(decoded.changes) + len(decoded.ranges)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -12,7 +13,7 @@ from pipeline import metrics
 from pipeline.admin import AdminServer
 from pipeline.broker import keep_connected
 from pipeline.database import drop_partitions, ensure_partitions, open_pool
-from pipeline.errors import Kind, classify
+from pipeline.errors import Kind, Reason, classify
 from pipeline.lifecycle import finish_within, run_until_stopped, wait_or_stop
 from pipeline.progress import tell
 from pipeline.tally import ProcessKind, Tally
@@ -40,6 +41,7 @@ _UPKEEP_RETRY_S: Final = 30.0
 
 async def run(settings: Settings, objects: Sequence[SObject]) -> None:
     """Consume the queues of `objects` until a signal, then drain and return."""
+    _begin_at_zero(objects)
     worker = settings.worker
     name = f"penstock worker {os.getpid()}"
     async with open_pool(settings.database, name) as pool:
@@ -103,6 +105,14 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
     log.info("drained")
 
 
+def _begin_at_zero(objects: Sequence[SObject]) -> None:
+    """Have Prometheus see the first of what is seldom: a count that begins at 1 grew by nothing."""
+    for sobject, reason in product(objects, Reason):
+        metrics.dead_letters.labels(sobject, reason)
+    for state in ("suspected", "filled", "confirmed", "failed"):
+        metrics.gaps.labels(state)
+
+
 async def keep_up(pool: Pool, retention_days: int, stop: asyncio.Event) -> None:
     """Make the history's partitions two weeks ahead and clear away, every hour until `stop`.
 
@@ -121,9 +131,11 @@ async def keep_up(pool: Pool, retention_days: int, stop: asyncio.Event) -> None:
             for name in dropped:
                 log.info("partition_dropped", partition=name)
                 metrics.partitions_dropped.inc()
+            metrics.upkeep_held.set(0)
             pause_s = _UPKEEP_S
         except Exception as error:
             if classify(error) is not Kind.TRANSIENT:
                 raise
             log.warning("upkeep_held", error=error)
+            metrics.upkeep_held.set(1)
             pause_s = _UPKEEP_RETRY_S

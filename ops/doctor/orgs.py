@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ingest.org_watch import MAX_SKEW_MS, OVERDUE_S
 from ops import orgs as registry
 from ops.doctor.finding import Verdict, fine, wrong
 from ops.org_secrets import at_rest
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     from ops.doctor.subject import Subject
     from ops.orgs import OrgState
 
-# Heartbeats come every hour, and a job may wait in a busy org.
-_OVERDUE_S: Final = 2 * 3600.0
-# Signatures are good for 300 s: half of that is a warning in time.
-_MAX_SKEW_MS: Final = 150_000
 _MAX_TOLD: Final = 20
 _HEARTBEAT: Final = "as anonymous Apex in that org: Penstock.heartbeat();"
 
@@ -72,13 +69,13 @@ def _of(org: OrgState) -> Iterator[Verdict]:
     if org.heard_at is None:
         yield wrong(f"{name} was never heard of since it connected", _HEARTBEAT)
         return
-    if age_s(org.heard_at) > _OVERDUE_S:
+    if age_s(org.heard_at) > OVERDUE_S:
         mend = f"look for PenstockHourly in its Setup, Scheduled Jobs; {_HEARTBEAT}"
         yield wrong(f"{name} was heard of last {ago(org.heard_at)}", mend)
     told = org.heartbeat
     if told is None:
         return
-    if told.clock_skew_ms is not None and abs(told.clock_skew_ms) > _MAX_SKEW_MS:
+    if told.clock_skew_ms is not None and abs(told.clock_skew_ms) > MAX_SKEW_MS:
         skew = span(abs(told.clock_skew_ms) / 1000)
         yield wrong(
             f"{name}'s clock is {skew} {'ahead of' if told.clock_skew_ms > 0 else 'behind'} this"

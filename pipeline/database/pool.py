@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 
+from pipeline import metrics
 from pipeline.database.hosts import Hosts
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
         },
     )
     await pool
+    _tell(pool)
     try:
         yield pool
     finally:
@@ -62,6 +64,17 @@ async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await pool.close()
+
+
+def _tell(pool: Pool) -> None:
+    """Tell Prometheus, whenever it asks, how far the pool is used."""
+    states = {
+        "busy": lambda: pool.get_size() - pool.get_idle_size(),
+        "idle": pool.get_idle_size,
+        "unopened": lambda: pool.get_max_size() - pool.get_size(),
+    }
+    for state, count in states.items():
+        metrics.pool_connections.labels(state).set_function(count)
 
 
 def _break_off_late(connection: Opened, query: LoggedQuery) -> None:

@@ -176,6 +176,9 @@ async def test_every_process_serves_what_it_counts(
     await until_scraped(
         penstock, relay, 'penstock_target_answers_total{kind="webhook",status="2xx"}'
     )
+    await until_scraped(penstock, relay, 'penstock_check_failing{check="outbox"} 0.0')
+    await until_scraped(penstock, relay, 'penstock_pool_connections{state="idle"}')
+    await until_scraped(penstock, ingest, 'penstock_orgs_in_trouble{trouble="silent"} 0.0')
 
 
 async def meet_a_refusing_database(

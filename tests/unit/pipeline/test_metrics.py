@@ -26,6 +26,8 @@ LABELS = {
     "kind",
     "state",
     "table",
+    "check",
+    "trouble",
 }
 
 DEFINED = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
