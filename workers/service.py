@@ -109,6 +109,9 @@ def _begin_at_zero(objects: Sequence[SObject]) -> None:
     """Have Prometheus see the first of what is seldom: a count that begins at 1 grew by nothing."""
     for sobject, reason in product(objects, Reason):
         metrics.dead_letters.labels(sobject, reason)
+    for sobject in objects:
+        metrics.redeliveries.labels(sobject)
+        metrics.deliveries_settled.labels(sobject, "acked")
     for state in ("suspected", "filled", "confirmed", "failed"):
         metrics.gaps.labels(state)
 

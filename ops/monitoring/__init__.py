@@ -1,0 +1,1 @@
+"""Alerts and dashboards, written from the metrics that the code defines: `make docs`."""
