@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
+from tests.deployment import monitoring
+
 if TYPE_CHECKING:
     from tests.deployment.check import Check
 
 # In the order of a change's way: image, machine, edge, broker, database, cluster, watching.
-CHECKS: Final[tuple[Check, ...]] = ()
+CHECKS: Final[tuple[Check, ...]] = (*monitoring.CHECKS,)
 
 
 def main() -> int:
