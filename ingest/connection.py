@@ -145,7 +145,7 @@ class ConnectionHandler:
                     await ask_for_loads(connection, org.org_id, synced, Cause.CONNECTED)
             # The first callout may follow at once, ahead of the notification.
             async with self._pool.acquire() as connection:
-                await self._registry.read(connection)
+                await self._registry.read_one(connection, org.org_id)
         except DATABASE_ERRORS as error:
             log.warning("handshake_held", org_id=org.org_id, error=error)
             raise unavailable("the database is away") from error

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+PAGE_COUNT: Final = 500
 _NAME: Final = "penstock ingest registry"
 _READ_ORGS: Final = """
     SELECT org_id, sync_user_id, secret, next_secret, connect_code,
            extract(epoch FROM connect_code_expires_at)::float8 AS connect_code_expires_s,
            paused, conditions, conditions_version
     FROM org"""
-
+_READ_ORG: Final = f"{_READ_ORGS} WHERE org_id = $1"
 
 _SECRETS: Final = ("secret", "next_secret", "connect_code")
 
@@ -125,9 +126,25 @@ class Registry:
         """Read every org."""
         # One at a time: an older reading must not come in after a newer one.
         async with self._reading:
-            rows = await connection.fetch(_READ_ORGS)
-            self._orgs = {row["org_id"]: _org(row, self.ring) for row in rows}
+            orgs: dict[str, Org] = {}
+            # A page at a time: nobody is answered while one is taken in, and no statement may take
+            # longer than connecting may.
+            async with connection.transaction(readonly=True):
+                async for row in connection.cursor(_READ_ORGS, prefetch=PAGE_COUNT):
+                    orgs[row["org_id"]] = _org(row, self.ring)
+            self._orgs = orgs
             self._read_at = time.monotonic()
+
+    async def read_one(self, connection: Connection, org_id: str) -> None:
+        """Read one org that is known, ahead of the notification, whatever the others take."""
+        async with self._reading:
+            row = await connection.fetchrow(_READ_ORG, org_id)
+            orgs = dict(self._orgs)
+            if row is None:
+                orgs.pop(org_id, None)
+            else:
+                orgs[org_id] = _org(row, self.ring)
+            self._orgs = orgs
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the table until `stop`."""

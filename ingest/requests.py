@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 # As many as an answer carries; the others come when these are done.
 MAX_PER_ANSWER: Final = 10
 
-# Of all orgs, or of the one named. Resends come first: they are short, and what they mend is known
-# to be wrong.
+# Of all orgs that are asked for something, or of the one named. Resends come first: they are short,
+# and what they mend is known to be wrong.
 _READ_OPEN: Final = """
-    SELECT asked.* FROM org CROSS JOIN LATERAL (
+    SELECT asked.* FROM (
+        SELECT DISTINCT org_id FROM request
+        WHERE state = 'open' AND ($2::text IS NULL OR org_id = $2)) AS open
+    CROSS JOIN LATERAL (
         SELECT request_id, org_id, kind, object, since, record_ids, cursor FROM request
-        WHERE request.org_id = org.org_id AND state = 'open'
-        ORDER BY kind <> 'resend', request_id LIMIT $1) AS asked
-    WHERE $2::text IS NULL OR org.org_id = $2"""
+        WHERE request.org_id = open.org_id AND state = 'open'
+        ORDER BY kind <> 'resend', request_id LIMIT $1) AS asked"""
 _ACKNOWLEDGE: Final = """
     UPDATE request SET state = 'done', settled_at = clock_timestamp()
     WHERE org_id = $1 AND request_id = ANY($2::bigint[]) AND state = 'open'"""

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import asyncpg
 
+from ingest import registry as registry_module
 from ingest.registry import Registry
 from pipeline.database import following as module
 from pipeline.settings import Secret
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import pytest
+
+    from ingest.registry import Org
+    from pipeline.key_ring import KeyRing
 
 ORG_ID = "00D5g000004XyzAEAS"
 OTHER_ID = "00D5g000004OthrEAS"
@@ -78,6 +83,44 @@ async def test_it_is_told_of_every_kind_of_change(database_url: str) -> None:
         await until(lambda: (org := registry.get(ORG_ID)) is not None and org.paused, TOLD_WITHIN_S)
         await execute(database_url, "DELETE FROM org")
         await until(lambda: registry.get(ORG_ID) is None, TOLD_WITHIN_S)
+
+
+async def test_however_many_orgs_there_are_it_lets_others_work_after_a_page(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 4 * registry_module.PAGE_COUNT
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        """INSERT INTO org (org_id, sync_user_id)
+           SELECT 'org' || n, '0055g00000AbCdEAAV' FROM generate_series(1, $1::integer) AS n""",
+        count,
+    )
+    turn = 0
+
+    async def work() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    read_in: Counter[int] = Counter()
+    make = registry_module._org  # noqa: SLF001  called once an org
+
+    def noted(row: asyncpg.Record, ring: KeyRing) -> Org:
+        read_in[turn] += 1
+        return make(row, ring)
+
+    monkeypatch.setattr(registry_module, "_org", noted)
+    registry = Registry(Secret(database_url))
+    working = asyncio.create_task(work())
+    try:
+        await registry.read(connection)
+    finally:
+        working.cancel()
+        await connection.close()
+    assert read_in.total() == count
+    assert registry.get(f"org{count}") is not None
+    assert max(read_in.values()) <= registry_module.PAGE_COUNT
 
 
 async def test_it_reads_again_by_itself(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

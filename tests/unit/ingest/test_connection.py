@@ -61,6 +61,10 @@ class Known(Registry):
         super().__init__(Secret(""))
         self._orgs = {known.org_id: known}
 
+    async def read_one(self, *_: object) -> None:
+        """Find none: what the database would say is tried with a real one."""
+        self._orgs = {}
+
 
 class Database:
     """Stands in for the pool and its connection: answers every statement with the same."""
@@ -86,9 +90,6 @@ class Database:
     async def fetchrow(self, *statement: object) -> dict[str, Any] | None:
         await self.execute(*statement)
         return cast("dict[str, Any] | None", self._answer)
-
-    async def fetch(self, _: str) -> list[object]:
-        return []
 
 
 GIVEN = {"next_secret": NEXT_SECRET, "conditions_version": 3, "is_first": False}
