@@ -79,9 +79,10 @@ bench: $(BENCH) ## Measure everything, side by side with limits and alternatives
 bench-quick: $(BENCH) ## The same with fewer changes, in under three minutes
 	@$(BIN)/python -m tests.benchmarks --quick $(ARGS)
 
-docs: $(INSTALLED) ## Write the reference, the alerts and the dashboards from the code
+docs: $(INSTALLED) ## Write what follows from the code: reference, alerts, dashboards, definitions
 	@$(BIN)/python -m ops.reference > deploy/reference.md
 	@$(BIN)/python -m ops.monitoring.files
+	@$(BIN)/python -m ops.broker_definitions deploy/rabbitmq
 
 lock: $(INSTALLED) $(APEX_TOOLS) ## Pin the newest versions that pyproject.toml allows, with hashes
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \

@@ -10,7 +10,8 @@ needs `reject-publish`) and "Streams" (`x-max-age`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aio_pika import ExchangeType
 from aio_pika.exceptions import ChannelNotFoundEntity
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 CHANGES: Final = "penstock.changes"
 REPLAY: Final = "penstock.replay"
 DEAD: Final = "penstock.dead"
+# All are topics, and durable.
+EXCHANGES: Final = (CHANGES, REPLAY, DEAD)
 LOG: Final = "penstock.log"
 
 MAX_MESSAGE_BYTES: Final = 256 * 1024
@@ -98,7 +101,7 @@ async def ensure(connection: AbstractConnection) -> None:
 async def _require(connection: AbstractConnection) -> None:
     async with connection.channel() as channel:
         try:
-            for exchange in (CHANGES, REPLAY, DEAD):
+            for exchange in EXCHANGES:
                 await channel.declare_exchange(exchange, passive=True)
             for queue in queue_names():
                 await channel.declare_queue(queue, passive=True)
@@ -132,6 +135,64 @@ def queue_arguments(name: str) -> FieldTable:
     }
 
 
+class Binding(NamedTuple):
+    """Which messages of an exchange a queue gets."""
+
+    exchange: str
+    queue: str
+    routing_key: str
+
+
+def bindings() -> list[Binding]:
+    """Return what is bound to what, in the order to bind it in.
+
+    The log is last: it takes every message, so one that no queue got would be confirmed, too.
+    """
+    found = []
+    for sobject in SObject:
+        key = f"{sobject.lower()}.*"
+        found += [
+            Binding(DEAD, dead_queue_name(sobject), key),
+            Binding(CHANGES, queue_name(sobject), key),
+            Binding(REPLAY, queue_name(sobject), key),
+        ]
+    return [*found, Binding(CHANGES, LOG, "#")]
+
+
+class Policy(NamedTuple):
+    """What queues whose name matches get besides the arguments that they were declared with."""
+
+    name: str
+    pattern: str
+    definition: FieldTable
+
+
+# What no argument says: queues that exist cannot be declared anew with another. None of it takes
+# anything from what is promised. Of the policies that match a queue, one applies.
+POLICIES: Final = (
+    # A queue without a limit has one of 20 from RabbitMQ 4.0 on, and this one has nowhere to
+    # dead-letter to: each hold that expires while PostgreSQL is away would count as one.
+    Policy(
+        "penstock-dead",
+        r"^penstock\.dead\.",
+        {"delivery-limit": DELIVERY_LIMIT, "queue-leader-locator": "balanced"},
+    ),
+    Policy("penstock-changes", r"^penstock\.changes\.", {"queue-leader-locator": "balanced"}),
+    # A segment goes as a whole, and never the newest: with the 500 MB of the default, the log of a
+    # quiet org would reach back for years. Read when the log is declared, and never again.
+    Policy(
+        "penstock-log",
+        r"^penstock\.log$",
+        {"stream-max-segment-size-bytes": 50_000_000, "queue-leader-locator": "balanced"},
+    ),
+)
+
+
+def policy_of(queue: str) -> Policy:
+    """Return the policy that a queue is to have."""
+    return next(policy for policy in POLICIES if re.search(policy.pattern, queue))
+
+
 async def declare(channel: AbstractChannel) -> AbstractExchange:
     """Declare everything; return the exchange that changes are published to.
 
@@ -139,18 +200,15 @@ async def declare(channel: AbstractChannel) -> AbstractExchange:
         aiormq.exceptions.ChannelPreconditionFailed: something of that name exists with other
             arguments; an operator decides which is right.
     """
-    changes = await channel.declare_exchange(CHANGES, ExchangeType.TOPIC, durable=True)
-    replay = await channel.declare_exchange(REPLAY, ExchangeType.TOPIC, durable=True)
-    dead = await channel.declare_exchange(DEAD, ExchangeType.TOPIC, durable=True)
-    for sobject in SObject:
-        dead_name, name = dead_queue_name(sobject), queue_name(sobject)
-        dead_queue = await channel.declare_queue(
-            dead_name, durable=True, arguments=queue_arguments(dead_name)
-        )
-        await dead_queue.bind(dead, f"{sobject.lower()}.*")
-        queue = await channel.declare_queue(name, durable=True, arguments=queue_arguments(name))
-        await queue.bind(changes, f"{sobject.lower()}.*")
-        await queue.bind(replay, f"{sobject.lower()}.*")
-    log = await channel.declare_queue(LOG, durable=True, arguments=queue_arguments(LOG))
-    await log.bind(changes, "#")
-    return changes
+    exchanges = {
+        name: await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True)
+        for name in EXCHANGES
+    }
+    queues = {
+        name: await channel.declare_queue(name, durable=True, arguments=queue_arguments(name))
+        for name in queue_names()
+    }
+    for binding in bindings():
+        queue = queues[binding.queue]
+        await queue.bind(exchanges[binding.exchange], binding.routing_key)
+    return exchanges[CHANGES]

@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 import ssl
+import sys
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from aio_pika.exceptions import (
 from yarl import URL
 
 from ops.doctor.finding import NeedsSetting, NotMade, Verdict, fine, wrong
+from ops.doctor.policies import policy_of_queue
 from pipeline import topology
 from pipeline.broker import connection_to
 from pipeline.certificates import refusal
@@ -36,10 +38,6 @@ _HTTP_TIMEOUT_S: Final = 5.0
 _MEMBER_COUNT: Final = 3
 _MANAGEMENT_URL: Final = "PENSTOCK_BROKER__MANAGEMENT_URL"
 _ALARMS: Final = "rabbitmq-diagnostics alarms   (free memory or disk; it resumes by itself)"
-# What a policy may say without taking anything from what is promised.
-_HARMLESS: Final = frozenset(
-    {"ha-mode", "ha-params", "ha-sync-mode", "queue-leader-locator", "initial-cluster-size"}
-)
 
 
 async def answers(subject: Subject) -> Verdict:
@@ -50,11 +48,8 @@ async def answers(subject: Subject) -> Verdict:
             "start RabbitMQ, or set PENSTOCK_BROKER__URL to where it is, with a user that it knows"
             " (rabbitmqctl list_users)",
         )
-    transport = subject.broker.transport
-    properties: Any = transport.connection.server_properties if transport else {}
-    version = str(properties.get("version", "?"))
-    found = _VERSION.match(version)
-    if found and (int(found[1]), int(found[2])) < _MIN_VERSION:
+    version = _version(subject)
+    if _numbers(version) < _MIN_VERSION:
         return wrong(f"RabbitMQ {version} is too old", "upgrade RabbitMQ to 3.10 or later")
     return fine(f"RabbitMQ {version} answers")
 
@@ -116,23 +111,11 @@ async def alarms(subject: Subject) -> list[Verdict]:
 
 
 async def policies(subject: Subject) -> list[Verdict]:
-    """See that no policy overrides what queues were declared with."""
-    found = []
-    for queue in await _ask_for_queues(subject):
-        name = queue["name"]
-        given = queue.get("effective_policy_definition") or {}
-        # An empty definition comes as an empty list.
-        odd = sorted(set(given if isinstance(given, dict) else {}) - _HARMLESS)
-        if odd:
-            policy = queue.get("policy") or queue.get("operator_policy") or "?"
-            found.append(
-                wrong(
-                    f"policy {policy!r} gives {name} its own {', '.join(odd)}",
-                    f"rabbitmqctl clear_policy -p {_vhost(subject)} {policy}   (or"
-                    " clear_operator_policy; or have its pattern leave out penstock.*)",
-                )
-            )
-    return found or [fine("no policy touches Penstock's queues")]
+    """See that no policy overrides what queues were declared with, and none is missing."""
+    version, vhost = _numbers(_version(subject)), _vhost(subject)
+    queues = await _ask_for_queues(subject)
+    found = [verdict for queue in queues if (verdict := policy_of_queue(queue, version, vhost))]
+    return found or [fine("no policy takes anything from Penstock's queues")]
 
 
 async def members(subject: Subject) -> list[Verdict]:
@@ -162,6 +145,18 @@ async def _ask_for_queues(subject: Subject) -> list[dict[str, Any]]:
     ours = set(topology.queue_names())
     queues = await _ask(subject, f"/api/queues/{quote(_vhost(subject), safe='')}")
     return [queue for queue in queues if queue.get("name") in ours]
+
+
+def _version(subject: Subject) -> str:
+    transport = subject.broker.transport
+    properties: Any = transport.connection.server_properties if transport else {}
+    return str(properties.get("version", "?"))
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    """Return major and minor; of what is none, those of the newest."""
+    found = _VERSION.match(version)
+    return (int(found[1]), int(found[2])) if found else (sys.maxsize, 0)
 
 
 def _said(error: BaseException) -> str:

@@ -1,10 +1,11 @@
-"""Every process as its own user of both servers, with the permissions of deploy/README.md."""
+"""Every process as its own user of both servers, with the permissions of deploy/README.md.
+
+What RabbitMQ has is what `deploy/rabbitmq/definitions.json` brings.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 from aiormq.exceptions import ChannelAccessRefused
 
+from ops.broker_definitions import USERS, definitions
 from pipeline import topology
 from pipeline.database.access import Role
 from pipeline.objects import SObject
@@ -29,25 +31,9 @@ if TYPE_CHECKING:
 
     AsUser = Callable[[str], dict[str, str]]
 
-README: Final = Path(__file__).parents[2] / "deploy" / "README.md"
-# | console | (nothing) | `^(penstock\.replay\|amq\.default)$` | `^penstock\.log$` |
-ROW: Final = re.compile(r"\| (\w+)" + 3 * r" \| (`\S+`|\(nothing\))" + r" \|\n")
 PASSWORD: Final = "of-a-user-of-the-test"
 SECRET: Final = "whsec_" + "c2VjcmV0IG9mIHRoZSB0YXJnZXQgb2YgdGhlIHRlc3Q="
 HOT: Final = {"Id": LEAD_ID, "Status": "Qualified", "Email": "ana@example.com", "Rating": "Hot"}
-
-
-def permissions() -> dict[str, dict[str, str]]:
-    """Return what the page says each user of RabbitMQ needs."""
-    rows = ROW.findall(README.read_text("utf-8").partition("## Give each process its own")[2])
-    kinds = ("configure", "write", "read")
-    return {
-        name: {
-            kind: "^$" if cell == "(nothing)" else cell.strip("`").replace("\\|", "|")
-            for kind, cell in zip(kinds, cells, strict=True)
-        }
-        for name, *cells in rows
-    }
 
 
 @pytest.fixture
@@ -62,12 +48,13 @@ def users(
     suffix = new_name("user")
     management = rabbitmq_server.management_url
     vhost = urlsplit(broker_url).path.removeprefix("/")
-    granted = permissions()
-    for name, may in granted.items():
+    declared = {kind: what for kind, what in definitions().items() if kind != "vhosts"}
+    manage(management, "POST", f"/api/definitions/{vhost}", json.dumps(declared))
+    for name, may in USERS.items():
         user = f"{name}_{suffix}"
         account = json.dumps({"password": PASSWORD, "tags": ""})
         manage(management, "PUT", f"/api/users/{user}", account)
-        manage(management, "PUT", f"/api/permissions/{vhost}/{user}", json.dumps(may))
+        manage(management, "PUT", f"/api/permissions/{vhost}/{user}", json.dumps(may._asdict()))
     for role in Role:
         user = f"{role.removeprefix('penstock_')}_{suffix}"
         server_loop.run(
@@ -81,10 +68,10 @@ def users(
             return parts._replace(netloc=f"{name}_{suffix}:{PASSWORD}@{place}").geturl()
 
         urls = {"PENSTOCK_DATABASE__URL": of(database_url)}
-        return urls | ({"PENSTOCK_BROKER__URL": of(broker_url)} if name in granted else {})
+        return urls | ({"PENSTOCK_BROKER__URL": of(broker_url)} if name in USERS else {})
 
     yield urls_of
-    for name in granted:
+    for name in USERS:
         manage(management, "DELETE", f"/api/users/{name}_{suffix}")
     for role in Role:
         user = f"{role.removeprefix('penstock_')}_{suffix}"
@@ -101,6 +88,7 @@ async def operator(users: AsUser, penstock: PenstockProcesses) -> PenstockProces
 async def test_a_change_goes_all_the_way_with_each_process_as_its_own_user(
     operator: PenstockProcesses, users: AsUser
 ) -> None:
+    assert (await operator.run("declare")).returncode == 0
     async with TestServer(Webhooks(SECRET).app) as target:
         await operator.start_ingest(**users("ingest"))
         org = await Salesforce.connect(operator)

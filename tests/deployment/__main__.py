@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from tests.deployment import monitoring
+from tests.deployment import monitoring, rabbitmq
 
 if TYPE_CHECKING:
     from tests.deployment.check import Check
 
 # In the order of a change's way: image, machine, edge, broker, database, cluster, watching.
-CHECKS: Final[tuple[Check, ...]] = (*monitoring.CHECKS,)
+CHECKS: Final[tuple[Check, ...]] = (
+    *rabbitmq.CHECKS,
+    *monitoring.CHECKS,
+)
 
 
 def main() -> int:

@@ -286,12 +286,14 @@ async def test_an_alarm_is_told_with_and_without_the_management_api(
 ) -> None:
     await rabbitmq_server.ctl("set_vm_memory_high_watermark", "0")
     try:
-        # Alarms show in the management API some seconds later.
+        # Alarms show in the management API some seconds later; on a busy machine, after so many
+        # that the processes of this test, which told of themselves once, count as gone.
         async with asyncio.timeout(60):
-            while len(found := await wrong(settings)) < 2:
-                assert found.keys() <= {"broker: takes messages"}
+            while "broker: alarms" not in (found := await wrong(settings)):
+                assert found.keys() <= {"broker: takes messages", "processes"}
     finally:
         await rabbitmq_server.ctl("set_vm_memory_high_watermark", "0.4")
+    found.pop("processes", None)
     assert found.keys() == {"broker: takes messages", "broker: alarms"}
     assert "is short of memory" in found["broker: alarms"].told
     for one in found.values():

@@ -1,0 +1,163 @@
+"""deploy/rabbitmq: a node starts with the files, over TLS, and gets what Penstock declares."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import aio_pika
+import aiohttp
+from aio_pika.exceptions import AMQPError
+
+from ops.broker_definitions import MONITOR, VHOST, definitions, files, users
+from ops.stack import PrivateRabbitMQ, StackError
+from ops.stack.accounts import service_account
+from ops.stack.ports import free_port
+from ops.stack.rabbitmq import SERVICE_USER
+from pipeline import topology
+from pipeline.settings import Settings
+from tests.certificates import Authority
+from tests.deployment.check import DEPLOY, Check
+from tests.servers import manage, open_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aio_pika.abc import AbstractConnection
+
+FOLDER: Final = DEPLOY / "rabbitmq"
+# Of the machine that checks, not of the one that is to run: ports, and a disk that is shared.
+_OTHERWISE: Final = frozenset({"listeners.tcp", "disk_free_limit.relative"})
+_PASSWORD: Final = "of-a-user-of-the-check"
+_LINE: Final = re.compile(r"([a-z0-9_.]+)\s*=\s*(.+)")
+
+
+def configuration() -> dict[str, str]:
+    """Return what the files say, by the key."""
+    found = {}
+    for path in (FOLDER / "rabbitmq.conf", FOLDER / "conf.d" / "tls.conf"):
+        for line in path.read_text("utf-8").splitlines():
+            if match := _LINE.fullmatch(line.partition("#")[0].strip()):
+                found[match[1]] = match[2]
+    return found
+
+
+def plugins() -> list[str]:
+    """Return the plugins that the file enables."""
+    return re.findall(r"\w+", (FOLDER / "enabled_plugins").read_text("utf-8"))
+
+
+def check_configuration() -> list[str]:
+    """See that the numbers are those that Penstock's own follow from."""
+    told = configuration()
+    problems = []
+    if int(told["consumer_timeout"]) < 2000 * Settings().worker.hold_s:
+        problems.append("consumer_timeout is less than twice PENSTOCK_WORKER__HOLD_S")
+    if int(told["max_message_size"]) < Settings().ingest.max_body_bytes + 1024**2:
+        problems.append("max_message_size is less than one change of the largest body may take")
+    return problems
+
+
+def check_definitions() -> list[str]:
+    """See that the files are those that the code writes."""
+    return [
+        f"{name} is not what the code says: make docs"
+        for name, text in files().items()
+        if (FOLDER / name).read_text("utf-8") != text
+    ]
+
+
+def check_node() -> list[str]:
+    """Start a node with all of it, import, and declare and ask as the users may."""
+    with open_folder() as folder:
+        return asyncio.run(_check_node(folder))
+
+
+async def _check_node(folder: Path) -> list[str]:
+    authority = Authority(folder, "ca")
+    issued = authority.issue("rabbitmq", account=service_account(SERVICE_USER))
+    tls_port = free_port()
+    told = {name: text for name, text in configuration().items() if name not in _OTHERWISE}
+    told |= {"listeners.ssl.default": f"127.0.0.1:{tls_port}"}
+    told |= {"management.ssl.port": str(free_port()), "prometheus.tcp.port": str(free_port())}
+    for section in ("ssl_options", "management.ssl"):
+        told[f"{section}.cacertfile"] = str(authority.ca_file)
+        told[f"{section}.certfile"] = str(issued.certificate)
+        told[f"{section}.keyfile"] = str(issued.key)
+    server = PrivateRabbitMQ(folder / "server", plugins=plugins(), configuration=told)
+    try:
+        await server.start()
+    except StackError as error:
+        return str(error).splitlines()
+    try:
+        for name in files():
+            await server.ctl("import_definitions", str(FOLDER / name))
+        with_passwords = users()
+        for user in with_passwords["users"]:
+            del user["password_hash"], user["hashing_algorithm"]
+            user["password"] = _PASSWORD
+        # And again, over what is there.
+        for document in (definitions(), with_passwords):
+            manage(server.management_url, "POST", "/api/definitions", json.dumps(document))
+        problems = await _declared(tls_port, authority.ca_file)
+        return problems + await _policies(server.management_url, told["prometheus.tcp.port"])
+    except (StackError, AMQPError, OSError, aiohttp.ClientError) as error:
+        return str(error).splitlines() or [repr(error)]
+    finally:
+        await server.stop()
+
+
+async def _connect(tls_port: int, ca_file: Path, name: str) -> AbstractConnection:
+    return await aio_pika.connect(
+        f"amqps://{name}:{_PASSWORD}@127.0.0.1:{tls_port}/{VHOST}",
+        ssl_context=ssl.create_default_context(cafile=str(ca_file)),
+    )
+
+
+async def _declared(tls_port: int, ca_file: Path) -> list[str]:
+    """Declare, over TLS, what was imported: RabbitMQ refuses what differs, and who may not."""
+    async with await _connect(tls_port, ca_file, "operator") as connection:
+        await topology.declare(await connection.channel())
+    for name in ("ingest", "worker"):
+        async with await _connect(tls_port, ca_file, name) as connection:
+            await topology.ensure(connection)
+    return []
+
+
+async def _policies(management_url: str, prometheus_port: str) -> list[str]:
+    """Ask as the monitor which policy applies to each queue, and for metrics."""
+    address = urlsplit(management_url)
+    problems = []
+    async with aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{address.port}/api/queues/{VHOST}"
+        login = aiohttp.BasicAuth(MONITOR, _PASSWORD)
+        async with session.get(url, auth=login, raise_for_status=True) as answer:
+            queues: list[dict[str, Any]] = await answer.json()
+        async with session.get(f"http://127.0.0.1:{prometheus_port}/metrics") as answer:
+            if topology.LOG not in await answer.text():
+                problems.append("metrics tell nothing of the queues one by one")
+    given = {queue["name"]: queue.get("effective_policy_definition") for queue in queues}
+    for name in topology.queue_names():
+        meant = topology.policy_of(name).definition
+        if given.get(name) != meant:
+            problems.append(f"{name}: policy {json.dumps(given.get(name))}, not {meant}")
+    return problems
+
+
+CHECKS: Final = (
+    Check(
+        "RabbitMQ: the configuration's numbers follow from the settings", (), check_configuration
+    ),
+    Check(
+        "RabbitMQ: definitions.json and users.json are what the code says", (), check_definitions
+    ),
+    Check(
+        "RabbitMQ: a node starts with the files, imports them, and users may do their work",
+        ("rabbitmq-server",),
+        check_node,
+    ),
+)
