@@ -8,11 +8,14 @@ FUZZ := $(VENV)/.fuzz
 # The whole suite is shared between the cores, each process with servers of its own: mostly it waits.
 SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 
+# Whatever builds images from a Dockerfile: docker, podman.
+ENGINE ?= docker
+
 # The Salesforce package's tools bring Node for Linux on x64; elsewhere the machine's serves, from 22.
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test clusters simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package
+.PHONY: help run test clusters simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package image
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -84,6 +87,11 @@ docs: $(INSTALLED) ## Write what follows from the code: reference, alerts, dashb
 	@$(BIN)/python -m ops.monitoring.files
 	@$(BIN)/python -m ops.broker_definitions deploy/rabbitmq
 
+image: $(INSTALLED) ## Build the image penstock:VERSION; ENGINE=podman ARGS='--push …' go to the engine
+	@version=$$($(BIN)/hatchling version) && $(ENGINE) build --file deploy/Dockerfile \
+		--build-arg VERSION="$$version" --build-arg REVISION="$$(git rev-parse HEAD)" \
+		--build-arg CREATED="$$(git log -1 --format=%cI)" --tag "penstock:$$version" $(ARGS) .
+
 lock: $(INSTALLED) $(APEX_TOOLS) ## Pin the newest versions that pyproject.toml allows, with hashes
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links --group dev \
@@ -91,6 +99,9 @@ lock: $(INSTALLED) $(APEX_TOOLS) ## Pin the newest versions that pyproject.toml 
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
 		pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
+		--group build -o requirements-build.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --no-emit-find-links -c requirements-dev.lock \
 		--group bench -o requirements-bench.lock

@@ -16,7 +16,7 @@ from ops.errors import OpsError, WrongUsage
 from ops.runtime import Runtime
 from ops.stack.errors import StackError
 from ops.stack.home import discover
-from pipeline.settings import SettingsError, load
+from pipeline.settings import FILE, SettingsError, load
 from rules import RuleError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "relay": "ops.commands.relay:relay",
     "migrate": "ops.commands.migrate:migrate",
     "declare": "ops.commands.declare:declare",
+    "probe": "ops.commands.probe:probe",
     "org": "ops.commands.org:org",
     "secrets": "ops.commands.secrets:secrets",
     "rules": "ops.commands.rules:rules",
@@ -102,7 +103,8 @@ class Penstock(click.Group):
 
 def environment() -> Mapping[str, str]:
     """Return this process's environment over what a local stack in this folder offers."""
-    return {**discover(Path.cwd()), **os.environ}
+    offered = discover(Path.cwd()).items()
+    return {name: url for name, url in offered if name + FILE not in os.environ} | os.environ
 
 
 @click.command(cls=Penstock, context_settings={"help_option_names": ["-h", "--help"]})

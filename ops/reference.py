@@ -14,7 +14,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from ops.__main__ import COMMANDS, cli
 from pipeline import metrics
 from pipeline.database.access import Role, privileges
-from pipeline.settings import listing
+from pipeline.settings import FILE, listing
 from workers.upkeep import RULES, Cleared, ClearedElsewhere, Kept
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ _SETTINGS_HEAD: Final = """
 ## Settings
 
 Environment variables. A misspelt name or a wrong value stops a process at its start, with exit code
-2 and a line that names it.
+2 and a line that names it. What is secret may stand in a file instead, which is read at the start:
+`PENSTOCK_DATABASE__URL_FILE` names the one that holds `PENSTOCK_DATABASE__URL`.
 
 | variable | default | meaning |
 |---|---|---|
@@ -136,7 +137,8 @@ def _page(command: click.Command, context: click.Context) -> Iterator[str]:
 def _settings() -> Iterator[str]:
     for setting in listing():
         default = f"`{setting.default}`" if setting.default else ""
-        yield f"| `{setting.variable}` | {default} | {_cell(setting.meaning)} |\n"
+        or_file = f", or `…{FILE}`" if setting.is_secret else ""
+        yield f"| `{setting.variable}`{or_file} | {default} | {_cell(setting.meaning)} |\n"
 
 
 def _metrics() -> Iterator[str]:

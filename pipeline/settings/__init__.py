@@ -6,6 +6,7 @@ Each section stands in a file of its own, with what it refuses.
 """
 
 from pipeline.settings.console import Console
+from pipeline.settings.files import FILE
 from pipeline.settings.ingest import Ingest
 from pipeline.settings.kinds import LOOPBACK, PREFIX, Secret, SettingsError
 from pipeline.settings.load import load, require
@@ -17,6 +18,7 @@ from pipeline.settings.tree import Setting, Settings, listing
 from pipeline.settings.worker import MAX_PREFETCH_COUNT, Worker
 
 __all__ = [
+    "FILE",
     "LOOPBACK",
     "MAX_PREFETCH_COUNT",
     "PREFIX",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 
 from pipeline.settings.console import check_console
+from pipeline.settings.files import with_files
 from pipeline.settings.ingest import check_ingest
 from pipeline.settings.kinds import PREFIX, Secret, SettingsError, named
 from pipeline.settings.relay import check_relay
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
 
 
 def load(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from environment variables.
+    """Read the settings from environment variables, and secrets from the files that they name.
 
     Raises:
         SettingsError: a variable is misspelt or its value does not fit; names the variable.
     """
-    known = {setting.variable for setting in listing()}
+    settable = tuple(listing())
+    known = {setting.variable for setting in settable}
+    given = with_files(environ, [setting.variable for setting in settable if setting.is_secret])
     tree: dict[str, dict[str, object]] = {}
-    for variable, text in sorted(environ.items()):
+    for variable, text in sorted(given.items()):
         if not variable.startswith(PREFIX):
             continue
         if variable not in known:

@@ -34,11 +34,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One setting, for documentation: its variable, default and meaning."""
+    """One setting: its variable, default and meaning, and whether no log may show it."""
 
     variable: str
     default: str
     meaning: str
+    is_secret: bool
 
 
 def listing() -> Iterator[Setting]:
@@ -51,8 +52,9 @@ def listing() -> Iterator[Setting]:
             value = getattr(group, leaf.name)
             metadata = getattr(annotations[leaf.name], "__metadata__", ())
             meaning = " ".join(m.description for m in metadata if m.description)
+            is_secret = isinstance(value, Secret)
             shown = value.value if isinstance(value, Secret) else str(value)
-            yield Setting(named(section.name, leaf.name), shown, meaning)
+            yield Setting(named(section.name, leaf.name), shown, meaning, is_secret)
 
 
 def hints(group: msgspec.Struct) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from tests.deployment import monitoring, postgres, rabbitmq
+from tests.deployment import image, monitoring, postgres, rabbitmq
 
 if TYPE_CHECKING:
     from tests.deployment.check import Check
 
 # In the order of a change's way: image, machine, edge, broker, database, cluster, watching.
 CHECKS: Final[tuple[Check, ...]] = (
+    *image.CHECKS,
     *rabbitmq.CHECKS,
     *postgres.CHECKS,
     *monitoring.CHECKS,

@@ -127,6 +127,36 @@ def test_secrets_are_never_shown() -> None:
     assert not any(PASSWORD in setting.default for setting in listing())
 
 
+def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text(f"{SECRETS['PENSTOCK_DATABASE__URL']}\n")
+    settings = load({"PENSTOCK_DATABASE__URL_FILE": str(file)})
+    assert settings.database.url.value == SECRETS["PENSTOCK_DATABASE__URL"]
+
+
+def test_what_is_no_secret_stands_in_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^PENSTOCK_LOG__LEVEL_FILE is not a setting"):
+        load({"PENSTOCK_LOG__LEVEL_FILE": str(tmp_path / "level")})
+
+
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff"])
+def test_a_file_that_holds_no_secret_is_refused_by_its_name(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    file = tmp_path / "keys"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(SettingsError, match=rf"^PENSTOCK_SECRETS__KEYS_FILE: .*{file}"):
+        load({"PENSTOCK_SECRETS__KEYS_FILE": str(file)})
+
+
+def test_a_secret_that_is_set_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("whsec_other")
+    with pytest.raises(SettingsError, match="PENSTOCK_RELAY__WEBHOOK_SECRET_FILE are both set"):
+        load({**SECRETS, "PENSTOCK_RELAY__WEBHOOK_SECRET_FILE": str(file)})
+
+
 def test_a_wrong_neighbour_does_not_show_a_secret() -> None:
     with pytest.raises(SettingsError) as refused:
         load({**SECRETS, "PENSTOCK_INGEST__PORT": "x"})
