@@ -15,7 +15,7 @@ ENGINE ?= docker
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test clusters simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package image
+.PHONY: help run test clusters upgrade simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package image
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -72,6 +72,9 @@ screenshots: $(INSTALLED) ## Picture each page of the console: dist/screenshots,
 
 clusters: $(INSTALLED) ## Fail, part and restart three RabbitMQ nodes and a PostgreSQL pair under load
 	@CLUSTERS=1 $(BIN)/pytest -s tests/acceptance/test_clusters.py $(ARGS)
+
+upgrade: $(INSTALLED) ## Roll a fleet under load from the version before to this one and back; UPGRADE_FROM=commit
+	@UPGRADE=1 $(BIN)/pytest -v tests/acceptance/test_upgrading.py $(ARGS)
 
 overload: $(INSTALLED) ## Send three times what this machine sustains; ARGS='--seconds 60 --changes 1'
 	@$(BIN)/python -m tests.overload $(ARGS)

@@ -10,7 +10,7 @@ from yarl import URL
 
 from ops.errors import OpsError
 from pipeline.certificates import refusal
-from pipeline.database import Hosts
+from pipeline.database import Hosts, read_schema
 from pipeline.hosts import urls_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from pipeline.settings import Secret
 
 _COMMAND_TIMEOUT_S: Final = 60.0
+# What a statement fails of that was written for an earlier or a later database.
+_OTHER_TABLES: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+)
 
 
 @contextlib.asynccontextmanager
@@ -39,8 +45,8 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
         raise OpsError(f"PostgreSQL at {_place(url)} does not answer: {why}") from error
     try:
         yield connection
-    except asyncpg.UndefinedTableError as error:
-        raise OpsError("the database has no Penstock tables yet: run `penstock migrate`") from error
+    except _OTHER_TABLES as error:
+        raise OpsError(await _lack(connection) or f"{error}: run `penstock migrate`") from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise OpsError(
             f"{error}: run this as a user with the role penstock_operator, or as the owner"
@@ -49,6 +55,18 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
         raise OpsError(f"the connection to PostgreSQL was lost: {error}") from error
     finally:
         await connection.close()
+
+
+async def _lack(connection: Connection) -> str | None:
+    """Say why this version and a database do not go together, if they do not."""
+    try:
+        schema = await read_schema(connection)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        # What came of the command is told then.
+        return None
+    if schema.unknown and not schema.lacks:
+        return f"a later version migrated the database ({max(schema.unknown):04}): upgrade this one"
+    return schema.problem()
 
 
 def _place(url: Secret) -> str:

@@ -5,10 +5,15 @@ compressed. Each item keeps a callout's bytes as they came, so that an item can 
 fail, alone.
 
 Encoding: MessagePack, arrays rather than maps; the version comes first.
+
+What older readers may ignore is added to an item's end. What they may not makes a new version,
+which one release reads before the next one writes it. A message waits in its queue, in the log and
+among dead letters longer than an upgrade takes: every version is read for ever.
 """
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -17,11 +22,13 @@ from msgspec import Meta
 
 from pipeline import json_text
 from pipeline.callout import UnixMs
-from pipeline.errors import PoisonError
+from pipeline.errors import PoisonError, TransientError
 from pipeline.gzip_text import inflate
 from pipeline.topology import MAX_MESSAGE_BYTES
 
 VERSION: Final = 1
+# Beyond it, a number is no version of ours.
+MAX_VERSION: Final = 99
 # A message's text is at most so many times the message: a worker's memory is bounded by it.
 MAX_INFLATION: Final = 16
 CONTENT_TYPE: Final = "application/vnd.penstock.callouts+msgpack"
@@ -30,6 +37,14 @@ CONTENT_TYPE: Final = "application/vnd.penstock.callouts+msgpack"
 # else somebody publishes would stop the worker that tried to store it.
 _CalloutId = Annotated[str, Meta(pattern="^[\\x20-\\x7e]{0,255}\\Z")]
 _Size = Annotated[int, Meta(ge=0, lt=MAX_INFLATION * (MAX_MESSAGE_BYTES + 1))]
+
+
+class NewerEnvelope(TransientError):
+    """A message of a later version: whoever knows that one can read it."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"envelope version {version} is newer than {VERSION}, the newest known")
+        self.version = version
 
 
 class Kind(StrEnum):
@@ -76,8 +91,15 @@ class _Envelope(msgspec.Struct, frozen=True, array_like=True):
     items: list[Item]
 
 
+class _Head(msgspec.Struct, frozen=True, array_like=True):
+    version: Annotated[int, Meta(gt=VERSION, le=MAX_VERSION)]
+
+
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(_Envelope)
+_newer: Final = msgspec.msgpack.Decoder(_Head)
+# For whoever keeps or shows what it cannot read.
+UNREADABLE: Final = (PoisonError, NewerEnvelope)
 
 
 def encode(items: list[Item]) -> bytes:
@@ -89,15 +111,24 @@ def decode(message: bytes) -> list[Item]:
     """Decode one message.
 
     Raises:
-        PoisonError: the bytes are no envelope, or one of a version that this code does not know.
+        NewerEnvelope: it was written for readers of a later version.
+        PoisonError: the bytes are no envelope, or one of a version that never was.
     """
     try:
         envelope = _decoder.decode(message)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        _refuse_newer(message)
         raise PoisonError(f"not an envelope: {error}") from error
     if envelope.version != VERSION:
+        _refuse_newer(message)
         raise PoisonError(f"envelope version {envelope.version} is not known here")
     return envelope.items
+
+
+def _refuse_newer(message: bytes) -> None:
+    """Raise if a message says that it is of a later version, whatever else that one looks like."""
+    with contextlib.suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        raise NewerEnvelope(_newer.decode(message).version)
 
 
 def _sent(item: Item) -> Item | tuple[object, ...]:

@@ -11,13 +11,14 @@ import os
 import secrets
 import socket
 from enum import StrEnum
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import msgspec
 import structlog
 
 from pipeline import metrics
-from pipeline.database import DATABASE_ERRORS
+from pipeline.database import DATABASE_ERRORS, newest_known
 from pipeline.lifecycle import finish_within, wait_or_stop
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+VERSION: Final = version("penstock")
 TELL_EVERY_S: Final = 5.0
 # Of a whole hour a reader wants all, whenever the last upkeep was.
 KEPT_HOURS: Final = 2
@@ -114,8 +116,9 @@ _TYPES: Final = ", ".join(
 )
 _TELL: Final = f"""
     WITH present AS (
-        INSERT INTO process (process_id, kind, host, pid, objects, ended_at)
-        VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN now() END)
+        INSERT INTO process (process_id, kind, host, pid, objects, ended_at, version,
+                             knows_migration)
+        VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN now() END, $8, $9)
         ON CONFLICT (process_id) DO UPDATE SET told_at = now(), ended_at = excluded.ended_at)
     INSERT INTO tally AS stored (process_id, object, minute, {", ".join(_COLUMNS)},
                                  in_hand_count, waits_since)
@@ -177,6 +180,8 @@ class Tally:
                 msgspec.json.encode(
                     [{"object": name, **row} for name, row in rows.items()]
                 ).decode(),
+                VERSION,
+                newest_known(),
                 timeout=_TIMEOUT_S,
             )
         except DATABASE_ERRORS as error:

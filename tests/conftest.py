@@ -118,6 +118,15 @@ def database_url(
 
 
 @pytest.fixture
+def empty_database_url(postgres_server: PrivatePostgres, server_loop: LoopThread) -> Iterator[str]:
+    """The URL of a database with nothing in it."""
+    name = new_name("empty")
+    server_loop.run(execute(postgres_server.url, f"CREATE DATABASE {name}"))
+    yield database_at(postgres_server.url, name)
+    server_loop.run(execute(postgres_server.url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
 def broker_url(rabbitmq_server: PrivateRabbitMQ) -> Iterator[str]:
     """The URL of a virtual host of the test's own, deleted afterwards with all that is in it."""
     name = new_name("test")

@@ -13,6 +13,7 @@ from aiohttp import web
 from ops.stack.ports import free_port
 from tests.load import Load
 from tests.salesforce import RULE, Salesforce
+from tests.shares import until_each_works
 from tests.webhook import Webhooks
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class RoundRobin(Salesforce):
 
 
 class Fleet:
-    """Two ingests, two workers, two relays, and the target that they tell."""
+    """Two ingests, two workers, two relays, and the target that they tell.
+
+    Whatever is started is started by `penstock`, which may become another version's.
+    """
 
     def __init__(self, penstock: PenstockProcesses) -> None:
         self.penstock = penstock
@@ -104,8 +108,12 @@ class Fleet:
             while (await self.penstock.fetch(_CHANGES))[0][0] == before:
                 pass
 
+    async def all_work(self) -> None:
+        """Return once each process has done something of its own after now."""
+        await until_each_works(self.penstock.session, self._running.values())
+
     @asynccontextmanager
-    async def load(self) -> AsyncIterator[Load]:
+    async def load(self, within_s: float = 2.0) -> AsyncIterator[Load]:
         """Send for as long as the block; then see that nothing was lost, doubled or left undone."""
         first = next(self._load_number) * _LOAD_SIZE
         load = Load(self.org, sender_count=4, rest_s=0.03, first=first, limit=_LOAD_SIZE)
@@ -113,7 +121,7 @@ class Fleet:
             await load.until_accepted(50)
             load.pause_s()
             yield load
-        load.assert_put_off_at_worst()
+        load.assert_put_off_at_worst(within_s)
         await load.assert_kept_once(self.penstock)
         await self.penstock.until_counted(0, _OPEN)
         keys = {headers["Idempotency-Key"] for _, headers, _ in self._target.requests}

@@ -41,12 +41,23 @@ def objections(migration: Migration, earlier_tables: frozenset[str] | set[str]) 
     ]
     if migration.way is Way.BATCHES and len(list(_statements(migration.sql))) != 1:
         found.append("in batches: holds one statement")
+    if migration.unused_since is not None:
+        found += _contract(migration)
     return found
 
 
 def tables_made(sql: str) -> set[str]:
     """Return the tables that a migration makes."""
     return set(_MADE.findall(_without_bodies(sql)))
+
+
+def _contract(migration: Migration) -> Iterator[str]:
+    if migration.unused_since is not None and migration.unused_since >= migration.number:
+        yield "unused since a migration before this one"
+    for marks, statement in _statements(migration.sql):
+        if "contract" not in marks or not _DROPS.search(statement):
+            # It is applied later than those after it, by a version that does without.
+            yield f"only takes away what is unused: {' '.join(statement.split())[:80]}"
 
 
 def _problems(

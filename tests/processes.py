@@ -123,10 +123,16 @@ class PenstockProcesses:
     """Starts `penstock`'s processes, and runs other commands beside them.
 
     `in_roles`: each in a role of its own in the database, as `pipeline.database.access` has them.
+    `code`: the folder of another version's code, which runs in the place of this one's.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], folder: Path, *, in_roles: bool = False
+        self,
+        environment: Mapping[str, str],
+        folder: Path,
+        *,
+        in_roles: bool = False,
+        code: Path | None = None,
     ) -> None:
         self.environment = {**os.environ, **environment}
         # What runs in the place of the `penstock` command.
@@ -136,6 +142,8 @@ class PenstockProcesses:
         self.session: aiohttp.ClientSession
         self._folder = folder
         self._in_roles = in_roles
+        # Python looks for what it runs in the folder that it runs in, before all others.
+        self._code = code
         self._started: list[Running] = []
 
     async def __aenter__(self) -> Self:
@@ -190,7 +198,13 @@ class PenstockProcesses:
         }
         with log_path.open("wb") as log:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, *self.program, command, *options, env=environment, stderr=log
+                sys.executable,
+                *self.program,
+                command,
+                *options,
+                env=environment,
+                cwd=self._code,
+                stderr=log,
             )
         running = Running(command, process, log_path, admin_port)
         self._started.append(running)
@@ -206,6 +220,7 @@ class PenstockProcesses:
             "ops",
             *arguments,
             env=self.environment | self._in_role(role),
+            cwd=self._code,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -19,11 +19,13 @@ import structlog
 
 from pipeline import metrics, topology
 from pipeline.broker import RUN_HEADER, set_up
+from pipeline.envelope import NewerEnvelope
 from pipeline.lifecycle import first_of
 from workers.channels import CLOSE_TIMEOUT_S, close, told_of_cancels
 from workers.healing.comparison import Comparison
 from workers.hold import Ends, Hold, HoldExpired
 from workers.in_hand import Busy, InHand
+from workers.overtaken import Overtaken
 from workers.progress import Progress
 from workers.received import ReceivedChange, decode, now_ms
 from workers.redeliveries import marked, redelivery_of
@@ -130,6 +132,7 @@ class Consumer:
         self._suspect_processor = make_processor()
         self._suspecting = asyncio.Lock()
         self._consuming = False
+        self._overtaken = Overtaken()
         self._busy = Busy()
         self._gathering = asyncio.Lock()
         self.in_hand = InHand(objects)
@@ -137,7 +140,7 @@ class Consumer:
 
     def broker_problem(self) -> str | None:
         """Say why nothing is consumed, or None."""
-        return None if self._consuming else "not consuming"
+        return self._overtaken.problem or (None if self._consuming else "not consuming")
 
     def database_problem(self) -> str | None:
         """Say what the batch under way is held for, or None."""
@@ -149,7 +152,8 @@ class Consumer:
         Raises:
             TooManyDeadLetters: this worker has to stop; nothing was settled for it.
         """
-        if not await self._lanes[0].hold.until_database_answers(stop):
+        await self._overtaken.rest(connection, stop)
+        if connection.is_closed or not await self._lanes[0].hold.until_database_answers(stop):
             return
         inbox: Inbox = asyncio.Queue()
         opened = await set_up(self._open(connection, inbox), stop)
@@ -218,7 +222,7 @@ class Consumer:
         busy = self._busy
         while not ends.near():
             async with self._gathering:
-                batch = await self._gather(inbox)
+                batch = await self._gather(inbox, ends)
                 busy.begin(time.monotonic())
             try:
                 await self._work_on(lane, batch, ends)
@@ -250,11 +254,12 @@ class Consumer:
                 await lane.hold.until_done(process, ends)
         await self._settle([delivery])
 
-    async def _gather(self, inbox: Inbox) -> list[Delivery]:
+    async def _gather(self, inbox: Inbox, ends: Ends) -> list[Delivery]:
         """Wait for one delivery, then take what else is there, up to a batch; none at the end.
 
         What is not a whole batch waits while another is committed, and takes along what comes
-        meanwhile: lanes work side by side only where there is a backlog.
+        meanwhile: lanes work side by side only where there is a backlog. A message that only
+        newer workers can read is the end, too.
         """
         batch: list[Delivery] = []
         change_count = size_bytes = 0
@@ -268,7 +273,14 @@ class Consumer:
                 inbox.put_nowait(message)
                 break
             watch = Stopwatch()
-            decoded = decode(message.body)
+            try:
+                decoded = decode(message.body)
+            except NewerEnvelope as error:
+                self._overtaken.by(error)
+                ends.lost.set()
+                inbox.put_nowait(_Signal.END)
+                break
+            self._overtaken.read_on()
             watch.lap(Stage.DECODE)
             if decoded.changes:
                 newest = decoded.changes[-1]

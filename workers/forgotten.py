@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from pipeline import envelope, json_text
-from pipeline.errors import PoisonError, TransientError
+from pipeline.errors import TransientError
 from pipeline.objects import SObject, long_id
 from rules.recipient import address_of
 from workers.received import decode_item
@@ -128,7 +128,7 @@ async def without_forgotten(connection: Connection, message: bytes) -> bytes | N
     await connection.execute(_DRAW_ID)
     try:
         items = envelope.decode(message)
-    except PoisonError:
+    except envelope.UNREADABLE:
         return message
     decoded = [(item, decode_item(item)) for item in items]
     changes = [change for _, one in decoded for change in one.changes]

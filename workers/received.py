@@ -173,6 +173,9 @@ def decode(message: bytes) -> Decoded:
     """Decode one message.
 
     A callout that cannot be decoded does not take its neighbours in the message with it.
+
+    Raises:
+        NewerEnvelope: it is for workers of a later version.
     """
     try:
         items = envelope.decode(message)

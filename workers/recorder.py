@@ -17,7 +17,7 @@ import structlog
 
 from pipeline import envelope, json_text, metrics, topology
 from pipeline.broker import set_up
-from pipeline.errors import PoisonError, Reason
+from pipeline.errors import Reason
 from pipeline.gzip_text import GzipError
 from pipeline.lifecycle import first_of
 from pipeline.objects import SObject, long_id
@@ -218,7 +218,7 @@ def tell(body: bytes) -> Told:
     """Decode a message as far as it goes; what several orgs or callouts share is None."""
     try:
         items = envelope.decode(body)
-    except PoisonError as error:
+    except envelope.UNREADABLE as error:
         return Told(None, None, None, str(error))
     problems = {item: decode_item(item).poison for item in items}
     # Its neighbours were processed.

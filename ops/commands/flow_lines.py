@@ -66,6 +66,9 @@ def told_lines(flow: Flow) -> Iterator[Text]:
     running = Counter(one.kind for one in flow.processes if one.state == "running")
     kinds = [f"{running[kind]} {kind}" for kind in ("ingest", "worker", "relay", "console")]
     yield Text(f"running: {', '.join(kinds)}")
+    versions = {one.version or "an older one" for one in flow.processes if one.state == "running"}
+    if len(versions) > 1:
+        yield Text(printable(f"of several versions: {', '.join(sorted(versions))}"))
     for one in flow.processes:
         if one.state == "silent":
             where = printable(f"{one.kind} {one.pid} on {one.host}")

@@ -11,7 +11,7 @@ import click
 from ops import conditions
 from ops.errors import OpsError
 from ops.runtime import Runtime, pass_runtime, run
-from pipeline.database import MigrationHeld, drop_partitions
+from pipeline.database import MigrationHeld, drop_partitions, read_schema
 from pipeline.database import migrate as migrate_database
 from pipeline.errors import TransientError
 
@@ -20,12 +20,37 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option(
+    "--check", is_flag=True, help="Change nothing; 1 if this version cannot work with it."
+)
 @pass_runtime
-def migrate(runtime: Runtime) -> None:
+def migrate(runtime: Runtime, *, check: bool) -> None:
     """Bring the database up to date while all runs, with partitions made ahead."""
+    if check:
+        click.echo(run(_check(runtime)))
+        return
     applied = run(_migrate(runtime))
     numbers = ", ".join(f"{number:04}" for number in applied)
     click.echo(f"applied {numbers}" if applied else "the database is up to date")
+
+
+async def _check(runtime: Runtime) -> str:
+    """Say how the database stands to this version.
+
+    Raises:
+        OpsError: this version cannot work with it.
+    """
+    async with runtime.database() as connection:
+        schema = await read_schema(connection)
+    if problem := schema.problem():
+        raise OpsError(problem)
+    told = "the database is ready for this version"
+    if schema.unknown:
+        told += f"; a later one has migrated it ({max(schema.unknown):04})"
+    if schema.leftover:
+        rest = ", ".join(f"{number:04}" for number in schema.leftover)
+        told += f"; {rest} waits until no older version runs: penstock migrate"
+    return told
 
 
 async def _drop_old(connection: Connection, retention_days: int) -> None:

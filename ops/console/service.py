@@ -11,7 +11,8 @@ from aiohttp import web
 from ops.console.app import application
 from ops.console.context import CONTEXT
 from pipeline.admin import AdminServer, listen
-from pipeline.database import DATABASE_ERRORS, open_pool
+from pipeline.database import DATABASE_ERRORS, open_pool, require_migrated
+from pipeline.errors import TransientError
 from pipeline.lifecycle import run_until_stopped, wait_or_stop
 from pipeline.tally import ProcessKind, Tally
 
@@ -41,7 +42,11 @@ class DatabaseWatch:
         while True:
             try:
                 async with asyncio.timeout(_DRAIN_S):
-                    await self._pool.fetchval("SELECT true FROM console_token LIMIT 1")
+                    async with self._pool.acquire() as connection:
+                        await require_migrated(connection)
+                        await connection.fetchval("SELECT true FROM console_token LIMIT 1")
+            except TransientError as error:
+                self._problem = str(error)
             except DATABASE_ERRORS as error:
                 self._problem = f"{type(error).__name__}: {error}"
             else:

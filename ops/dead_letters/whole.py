@@ -13,7 +13,6 @@ from ops.errors import OpsError
 from ops.times import iso, with_iso_times
 from pipeline import envelope, json_text
 from pipeline.envelope import Item, Kind
-from pipeline.errors import PoisonError
 from pipeline.gzip_text import GzipError
 from workers.received import decode_item
 
@@ -80,7 +79,7 @@ async def show(connection: Connection, dead_letter_id: int) -> DeadLetterWhole:
     else:
         try:
             callouts = [_callout(item) for item in envelope.decode(row["original"])]
-        except PoisonError:
+        except envelope.UNREADABLE:
             message_base64 = base64.b64encode(row["original"]).decode()
     return DeadLetterWhole(
         **msgspec.structs.asdict(known),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ops.commands.lines import times
 from ops.doctor.finding import NotMade, Verdict, fine, wrong
 from ops.times import span
-from pipeline.database import pending_migrations, unknown_migrations
+from pipeline.database import read_schema
 from pipeline.database.partitions import DAY_MS, first_needed
 from pipeline.database.partitions import partitions as history_partitions
 
@@ -64,12 +64,21 @@ async def answers(subject: Subject) -> Verdict:
 
 async def migrations(subject: Subject) -> Verdict:
     """See that the tables are those that this version works with."""
-    if pending := await pending_migrations(subject.database):
-        return wrong(f"the database lacks {times(len(pending), 'migration')}", "penstock migrate")
-    if newer := await unknown_migrations(subject.database):
+    schema = await read_schema(subject.database)
+    if schema.lacks:
+        lacked = times(len(schema.lacks), "migration")
+        return wrong(f"the database lacks {lacked}", "penstock migrate")
+    if schema.unknown:
         return wrong(
-            f"the database has {times(len(newer), 'migration')} that this version does not know",
+            f"the database has {times(len(schema.unknown), 'migration')} that this version does"
+            " not know",
             "upgrade this Penstock to the one that migrated the database",
+        )
+    if schema.leftover:
+        return wrong(
+            f"the database still has what only older versions use"
+            f" ({', '.join(f'{number:04}' for number in schema.leftover)} is to take it away)",
+            "penstock migrate   (once none of them runs)",
         )
     return fine("every migration is applied")
 

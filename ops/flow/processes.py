@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _SILENT_S: Final = 15
 
 _READ: Final = """
-    SELECT kind, host, pid, objects, started_at, told_at,
+    SELECT kind, host, pid, version, objects, started_at, told_at,
            CASE WHEN ended_at IS NOT NULL THEN 'ended'
                 WHEN told_at < now() - make_interval(secs => $1) THEN 'silent'
                 ELSE 'running' END AS state
@@ -27,11 +27,13 @@ class Process(msgspec.Struct, frozen=True):
 
     `state` is `running`, `ended` (it drained) or `silent`: it has not told of itself for 15 s, so
     it was killed, or cannot reach the database. `objects` are those that a worker consumes.
+    `version` is None of those that did not tell it yet.
     """
 
     kind: str
     host: str
     pid: int
+    version: str | None
     objects: list[str]
     started_at: str
     told_at: str

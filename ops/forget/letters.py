@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from pipeline import envelope
-from pipeline.errors import PoisonError
 from pipeline.gzip_text import GzipError
 from workers.forgotten import alone, own_addresses
 from workers.received import decode_item
@@ -88,7 +87,7 @@ def _message(original: bytes, wanted: Wanted) -> bytes | None:
     """Return a message without the person; None if nothing is left of it."""
     try:
         items = envelope.decode(original)
-    except PoisonError:
+    except envelope.UNREADABLE:
         return None if _says(original, wanted) else original
     if not any(_says(_plain(item), wanted) for item in items):
         return original

@@ -19,7 +19,7 @@ from ops.publishing import all_confirmed, publishing
 from ops.replay.stream import FIRST, PREFETCH_COUNT, Logged, LogReader, last_offset, one, reading
 from pipeline import envelope
 from pipeline.broker import BY_HEADER, RUN_HEADER
-from pipeline.errors import BrokerUnavailable, PoisonError
+from pipeline.errors import BrokerUnavailable
 from pipeline.gzip_text import GzipError
 from pipeline.objects import SObject, long_id
 
@@ -232,7 +232,7 @@ def meant(message: Logged, chosen: CalloutReplay) -> bytes | None:
         return None
     try:
         items = envelope.decode(message.body)
-    except PoisonError:
+    except envelope.UNREADABLE:
         return message.body if chosen.org_id is None else None
     wanted = [item for item in items if _is_meant(item, chosen)]
     if len(wanted) == len(items):
@@ -276,7 +276,7 @@ def received_at_of(message: Logged) -> int | None:
     """Return when ingest received the first callout of a message (Unix ms), if that can be told."""
     try:
         items = envelope.decode(message.body)
-    except PoisonError:
+    except envelope.UNREADABLE:
         return None
     return min((item.received_at for item in items), default=None)
 

@@ -3,14 +3,10 @@
 from pipeline.database.apply import MigrationHeld
 from pipeline.database.following import Following
 from pipeline.database.hosts import DATABASE_ERRORS, Hosts
-from pipeline.database.migrate import (
-    migrate,
-    pending_migrations,
-    require_migrated,
-    unknown_migrations,
-)
+from pipeline.database.migrate import migrate
 from pipeline.database.partitions import drop_partitions, ensure_partitions, window
 from pipeline.database.pool import Connection, Pool, open_pool
+from pipeline.database.schema import newest_known, read_schema, require_migrated
 
 __all__ = [
     "DATABASE_ERRORS",
@@ -22,9 +18,9 @@ __all__ = [
     "drop_partitions",
     "ensure_partitions",
     "migrate",
+    "newest_known",
     "open_pool",
-    "pending_migrations",
+    "read_schema",
     "require_migrated",
-    "unknown_migrations",
     "window",
 ]

@@ -38,8 +38,10 @@ _PATIENCE_S: Final = 600.0
 _UNHURRIED_S: Final = 7 * 86_400.0
 
 _APPLY: Final = re.compile(r"-- apply: (.+)\n")
+_UNUSED: Final = re.compile(r"-- contract: unused since (\d{4})\b")
 _INDEX: Final = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (\w+)")
 _NOTE: Final = "INSERT INTO schema_migration (number) VALUES ($1)"
+_NOTE_UNUSED: Final = "INSERT INTO schema_migration (number, unused_since) VALUES ($1, $2)"
 _INVALID: Final = (
     "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid)"
 )
@@ -61,11 +63,16 @@ class Way(StrEnum):
 
 
 class Migration(NamedTuple):
-    """One file."""
+    """One file.
+
+    One that only takes away says since which migration's version no process uses that any more
+    (`unused_since`): it is applied once nothing older runs, and nothing needs it.
+    """
 
     number: int
     way: Way
     sql: str
+    unused_since: int | None = None
 
 
 class MigrationHeld(TransientError):
@@ -75,7 +82,8 @@ class MigrationHeld(TransientError):
 def parse(number: int, sql: str) -> Migration:
     """Return a migration as its file has it."""
     header = _APPLY.match(sql)
-    return Migration(number, Way(header[1]) if header else Way.TRANSACTION, sql)
+    unused = max(map(int, _UNUSED.findall(sql)), default=None)
+    return Migration(number, Way(header[1]) if header else Way.TRANSACTION, sql, unused)
 
 
 async def apply(connection: Connection, migration: Migration, told: Told) -> None:
@@ -90,20 +98,28 @@ async def apply(connection: Connection, migration: Migration, told: Told) -> Non
 
             async def once() -> None:
                 await connection.execute(migration.sql)
-                await connection.execute(_NOTE, migration.number)
+                await _note(connection, migration)
 
             await shortly(connection, name, once, told)
         case Way.CONCURRENTLY:
             for statement in statements(migration.sql):
                 await _build(connection, statement, told)
-            await connection.execute(_NOTE, migration.number)
+            await _note(connection, migration)
         case Way.BATCHES:
             batch = partial(connection.execute, migration.sql)
             while not (await shortly(connection, name, batch, told)).endswith(" 0"):
                 pass
-            await connection.execute(_NOTE, migration.number)
+            await _note(connection, migration)
         case _:
             assert_never(migration.way)
+
+
+async def _note(connection: Connection, migration: Migration) -> None:
+    # What takes nothing away is noted as it was before there was a column for that.
+    if migration.unused_since is None:
+        await connection.execute(_NOTE, migration.number)
+    else:
+        await connection.execute(_NOTE_UNUSED, migration.number, migration.unused_since)
 
 
 def statements(sql: str) -> list[str]:

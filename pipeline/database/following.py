@@ -9,6 +9,8 @@ import structlog
 
 from pipeline.certificates import told
 from pipeline.database.hosts import CONNECT_TIMEOUT_S, DATABASE_ERRORS, Hosts
+from pipeline.database.schema import require_migrated
+from pipeline.errors import TransientError
 from pipeline.lifecycle import first_of, wait_or_stop
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Following:
         while not stop.is_set():
             try:
                 await self._follow(stop)
-            except DATABASE_ERRORS as error:
+            except (*DATABASE_ERRORS, TransientError) as error:
                 self.failure = told(error, "DATABASE")
                 log.warning("not_listening", to=sorted(self._reads), error=told(error, "DATABASE"))
                 await wait_or_stop(stop, _RECONNECT_S)
@@ -67,6 +69,7 @@ class Following:
 
         connection.add_termination_listener(on_lost)
         try:
+            await require_migrated(connection)
             for channel in self._reads:
                 await connection.add_listener(channel, on_told)
             while not stop.is_set() and not lost.is_set():

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import cache, partial
-from importlib import resources
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from pipeline.database.access import grant_access
-from pipeline.database.apply import Migration, apply, parse, shortly
+from pipeline.database.apply import apply, shortly
 from pipeline.database.partitions import ensure_partitions
-from pipeline.errors import TransientError
+from pipeline.database.schema import migrations, older_processes, read_schema
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator
 
+    from pipeline.database.apply import Migration, Told
     from pipeline.database.pool import Connection
 
 # Processes that migrate at once take turns on this advisory lock.
@@ -26,45 +26,19 @@ _LOCK_KEY: Final = 0x50454E53
 _TURN_POLL_S: Final = 0.1
 
 
-@cache
-def migrations() -> Mapping[int, Migration]:
-    """Return all migrations by their numbers."""
-    files = resources.files("pipeline.migrations").iterdir()
-    found = [
-        parse(int(file.name.partition("_")[0]), file.read_text("utf-8"))
-        for file in files
-        if file.name.endswith(".sql")
-    ]
-    return {one.number: one for one in found}
-
-
-async def pending_migrations(connection: Connection) -> list[int]:
-    """Return the numbers of the migrations that this database lacks, in order."""
-    exists = await connection.fetchval("SELECT to_regclass('schema_migration') IS NOT NULL")
-    rows = await connection.fetch("SELECT number FROM schema_migration") if exists else []
-    applied = {row["number"] for row in rows}
-    return sorted(number for number in migrations() if number not in applied)
-
-
-async def unknown_migrations(connection: Connection) -> list[int]:
-    """Return the numbers of migrations that a later version applied to this database."""
-    rows = await connection.fetch("SELECT number FROM schema_migration ORDER BY number")
-    known = migrations()
-    return [row["number"] for row in rows if row["number"] not in known]
-
-
 async def migrate(
     connection: Connection,
     *,
     retention_days: int,
     now_ms: int,
-    told: Callable[[str], None] = lambda _: None,
+    told: Told = lambda _: None,
 ) -> list[int]:
     """Bring the database up to date; return the numbers of the migrations applied.
 
     Makes the history's partitions too, and grants each role its share (`access`). Each migration is
     all done or not at all; when one fails, those before it are applied and the next call goes on.
-    `told` hears what takes long, and why.
+    What takes something away that a process uses which runs is left to a later call. `told` hears
+    of that, and of what takes long, and why.
 
     Raises:
         MigrationHeld: one did not get its locks for ten minutes; says what may hold them.
@@ -75,9 +49,12 @@ async def migrate(
             " number integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
         )
         known = migrations()
-        pending = await pending_migrations(connection)
-        for number in pending:
-            await apply(connection, known[number], told)
+        schema = await read_schema(connection)
+        applied = []
+        for number in sorted([*schema.lacks, *schema.leftover]):
+            if await _is_due(connection, known[number], told):
+                await apply(connection, known[number], told)
+                applied.append(number)
         await shortly(
             connection,
             "the history's partitions",
@@ -85,20 +62,21 @@ async def migrate(
             told,
         )
         await shortly(connection, "roles", partial(grant_access, connection), told)
-    return pending
+    return applied
 
 
-async def require_migrated(connection: Connection) -> None:
-    """Return when the database answers and is up to date, or migrated by a later version.
-
-    Raises:
-        TransientError: it lacks migrations; says what to run.
-        Exception: it does not answer; `pipeline.errors.classify` tells what follows.
-    """
-    if pending := await pending_migrations(connection):
-        raise TransientError(
-            f"the database lacks {len(pending)} of Penstock's migrations: run `penstock migrate`"
+async def _is_due(connection: Connection, migration: Migration, told: Told) -> bool:
+    """Tell whether nothing runs any more that uses what a migration takes away."""
+    if migration.unused_since is None:
+        return True
+    older = await older_processes(connection, migration.unused_since)
+    if older:
+        told(
+            f"migration {migration.number:04} takes away what versions before"
+            f" {migration.unused_since:04} use, and so waits for the end of {', '.join(older)}:"
+            " run `penstock migrate` again then"
         )
+    return not older
 
 
 @contextlib.asynccontextmanager

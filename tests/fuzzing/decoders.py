@@ -6,7 +6,6 @@ from typing import Final
 
 from pipeline import audit, callout, envelope, json_text
 from pipeline.callout import ContractError, NotJsonError
-from pipeline.errors import PoisonError
 from pipeline.gzip_text import GzipError, Inflater, InflatesTooLargeError
 from pipeline.signing import InvalidSignature, verify
 from tests.fuzzing.edge import require_storable
@@ -70,10 +69,10 @@ def _is_json(text: bytes) -> bool:
 
 
 def _has_envelope(content: bytes) -> bool:
-    """Check that whatever somebody publishes is poison, or is what a row can hold."""
+    """Check that whatever somebody publishes is unreadable, or is what a row can hold."""
     try:
         envelope.decode(content)
-    except PoisonError:
+    except envelope.UNREADABLE:
         return False
     for change in decode(content).changes:
         require_storable([*change.key, change.callout_id, change.received_at, change.sequence])

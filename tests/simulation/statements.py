@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from pipeline.database.migrate import migrations
+from pipeline.database.schema import migrations
 from tests.simulation.statements_enrollments import HANDLERS as ENROLLMENTS
 from tests.simulation.statements_relay import HANDLERS as RELAY
 from workers import (

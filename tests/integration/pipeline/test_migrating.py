@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import pytest
 
-from pipeline.database import MigrationHeld, migrate, require_migrated
+from pipeline.database import MigrationHeld, migrate, require_migrated, schema
 from pipeline.database import apply as applying
 from pipeline.database.apply import apply, parse
-from pipeline.database.migrate import migrations
+from pipeline.database.schema import migrations
 from pipeline.errors import TransientError
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ BATCHES: Final = parse(
     " (SELECT org_id FROM org WHERE NOT paused LIMIT 10);\n",
 )
 APPLIED: Final = "SELECT number FROM schema_migration WHERE number > 9000"
+TAKES_AWAY: Final = parse(
+    9001, "-- contract: unused since 9000\nALTER TABLE heartbeat DROP COLUMN api_version;\n"
+)
+ADD_PROCESS: Final = """
+    INSERT INTO process (process_id, kind, host, pid, objects, version, knows_migration, ended_at)
+    VALUES ($1::integer, 'worker', 'node', $1, '{}', '0.1.0', $2, $3::text::timestamptz)"""
 WAITS: Final = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> pg_backend_pid()"
 
 
@@ -164,3 +171,37 @@ async def test_a_process_of_the_version_before_runs_on_a_newer_database(database
     async with connected(database_url) as connection:
         await connection.execute("INSERT INTO schema_migration (number) VALUES (9999)")
         await require_migrated(connection)
+
+
+async def test_what_an_older_process_uses_is_taken_away_once_it_has_ended(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = {**migrations(), 9001: TAKES_AWAY, 9002: INDEX._replace(number=9002)}
+    told: list[str] = []
+
+    async def migrated() -> list[int]:
+        with monkeypatch.context() as patch:
+            # `pipeline.database.migrate` is the function, too.
+            for module in (schema, sys.modules[migrate.__module__]):
+                patch.setattr(module, "migrations", lambda: later)
+            applied = await migrate(
+                connection, retention_days=90, now_ms=1_795_430_400_000, told=told.append
+            )
+            # A process of that version needs nothing to be away.
+            await require_migrated(connection)
+            return applied
+
+    async with connected(database_url) as connection:
+        for pid, knows, ended in ((7, 18, None), (8, 9000, None), (9, None, "now")):
+            await connection.execute(ADD_PROCESS, pid, knows, ended)
+        assert await migrated() == [9002]
+        assert [line.partition(", and so waits")[2] for line in told] == [
+            " for the end of worker 7 on node (0.1.0): run `penstock migrate` again then"
+        ]
+        await require_migrated(connection)
+
+        await connection.execute("UPDATE process SET ended_at = now() WHERE pid = 7")
+        assert await migrated() == [9001]
+        # Whoever starts the older version again hears of it before it does anything.
+        with pytest.raises(TransientError, match=r"at least 9000 is asked for; upgrade it$"):
+            await require_migrated(connection)

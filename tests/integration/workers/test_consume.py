@@ -6,8 +6,10 @@ import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
+from pipeline import envelope
 from pipeline.errors import TransientError
 from pipeline.settings import Worker
 from tests.changes import inserted, lead, message, record_ids
@@ -19,6 +21,7 @@ from tests.integration.workers.consuming import (
     consuming,
 )
 from tests.servers import until
+from workers import overtaken
 from workers.consume import MAX_BATCH_BYTES
 from workers.dead_letters import TooManyDeadLetters
 
@@ -123,6 +126,33 @@ async def test_a_drain_that_takes_too_long_settles_nothing_and_the_third_deliver
         await until(lambda: len(double.suspects) == 1)
     assert len(double.batches) == 2
     await broker.until_waiting(0, 0)
+
+
+async def test_a_message_of_a_later_version_waits_for_a_newer_worker_and_is_no_dead_letter(
+    broker: Broker, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overtaken, "FIRST_PAUSE_S", 0.5)
+    later = msgspec.msgpack.encode([envelope.VERSION + 1, {"of": "another shape"}])
+    first, second, third = messages(3)
+    double = DoubleProcessor()
+    double.go_on.set()
+    async with consuming(broker, pool, double, Worker(), lane_count=2) as running:
+        await broker.publish(first, second, later, third)
+        # What came before it is committed; it and what came after it go back.
+        await broker.until_waiting(2, 0)
+        assert sum(map(len, double.batches)) == 2
+        assert "upgrade this worker" in (running.consumer.broker_problem() or "")
+        # A newer worker takes it; this one comes back for what it can read.
+        async with broker.connection.channel() as channel:
+            newer = await (await channel.get_queue(LEADS)).get()
+            assert newer.body == later
+            await newer.ack()
+        await until(lambda: sum(map(len, double.batches)) == 3)
+        assert running.consumer.broker_problem() is not None
+        async with asyncio.timeout(30):
+            while running.consumer.broker_problem() is not None:
+                await broker.publish(third)
+    assert await broker.waiting() == await broker.waiting(DEAD_LEADS) == (0, 0)
 
 
 async def test_what_stops_the_consumer_leaves_the_deliveries_in_the_queue(

@@ -8,8 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import json_text
-from pipeline.envelope import MAX_INFLATION, VERSION, Item, Kind, decode, encode
-from pipeline.errors import PoisonError
+from pipeline.envelope import (
+    MAX_INFLATION,
+    MAX_VERSION,
+    VERSION,
+    Item,
+    Kind,
+    NewerEnvelope,
+    decode,
+    encode,
+)
+from pipeline.errors import Kind as ErrorKind
+from pipeline.errors import PoisonError, classify
 from pipeline.gzip_text import GzipError
 from pipeline.topology import MAX_MESSAGE_BYTES
 
@@ -73,10 +83,17 @@ def test_text_that_is_not_utf8_is_poison() -> None:
         decode(message.replace(b"msg_1", b"msg_\xff"))
 
 
-@pytest.mark.parametrize("version", [0, VERSION + 1])
-def test_a_version_that_is_not_known_is_poison(version: int) -> None:
-    with pytest.raises(PoisonError, match=f"version {version}"):
+@pytest.mark.parametrize("version", [-1, 0, MAX_VERSION + 1, 2**63])
+def test_a_version_that_never_was_is_poison(version: int) -> None:
+    with pytest.raises(PoisonError):
         decode(msgspec.msgpack.encode([version, []]))
+
+
+@pytest.mark.parametrize("rest", [[[]], [[["id", 1]]], [{"by": "name"}, 7], []])
+def test_a_later_version_is_for_a_newer_worker_whatever_it_looks_like(rest: list[object]) -> None:
+    with pytest.raises(NewerEnvelope, match=f"version {VERSION + 1} is newer than {VERSION}"):
+        decode(msgspec.msgpack.encode([VERSION + 1, *rest]))
+    assert classify(NewerEnvelope(VERSION + 1)) is ErrorKind.TRANSIENT
 
 
 @pytest.mark.parametrize(

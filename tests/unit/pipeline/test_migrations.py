@@ -5,7 +5,7 @@ from typing import Final
 import pytest
 
 from pipeline.database.apply import parse
-from pipeline.database.migrate import migrations
+from pipeline.database.schema import migrations
 from tests.migration_rules import objections, tables_made
 
 # Those before it were applied while nobody used Penstock.
@@ -53,6 +53,8 @@ def test_migrations_block_nobody_and_let_the_version_before_run() -> None:
         "UPDATE record SET deleted = false;",
         "-- apply: in batches\nUPDATE record SET deleted = false WHERE deleted;",
         "-- apply: in batches\nDELETE FROM record LIMIT 10;\nDELETE FROM record LIMIT 10;",
+        "-- contract: unused since 0016\nDROP TABLE record;\nCREATE TABLE new ();",
+        "-- contract: unused since 0099\nDROP TABLE record;",
         "LOCK TABLE record;",
         "REINDEX TABLE record;",
     ],

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pipeline.database.migrate import migrations
+from pipeline.database.schema import migrations
 from tests.migration_rules import tables_made
 from workers.upkeep import RULES
 

@@ -35,6 +35,7 @@ KILLED = Process(
     kind="worker",
     host="node\x1b[31m",
     pid=4711,
+    version="0.1.0",
     objects=["Lead"],
     started_at="2026-05-01T12:00:00.000Z",
     told_at="2026-05-01T12:00:00.000Z",
