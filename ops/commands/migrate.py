@@ -69,6 +69,9 @@ async def _drop_old(connection: Connection, retention_days: int) -> None:
 async def _migrate(runtime: Runtime) -> list[int]:
     settings = runtime.settings()
     async with runtime.database() as connection:
+        schema = await read_schema(connection)
+        if schema.is_too_new:
+            raise OpsError(str(schema.problem()))
         try:
             applied = await migrate_database(
                 connection,

@@ -44,17 +44,22 @@ class Schema(NamedTuple):
     unknown: Sequence[int]
     oldest: int
 
+    @property
+    def is_too_new(self) -> bool:
+        """Whether something is gone that this version works with."""
+        return self.oldest > newest_known()
+
     def problem(self) -> str | None:
         """Say why this version cannot work with it, or None."""
+        if self.is_too_new:
+            return (
+                "the database is of a later version, and without what this one needs: it knows"
+                f" migrations up to {newest_known():04}, and at least {self.oldest:04} is asked"
+                " for; upgrade it"
+            )
         if self.lacks:
             count = f"{len(self.lacks)} of Penstock's migrations"
             return f"the database lacks {count}: run `penstock migrate`"
-        if self.oldest > (newest := newest_known()):
-            return (
-                f"the database is of a later version, and without what this one needs: it knows"
-                f" migrations up to {newest:04}, and at least {self.oldest:04} is asked for;"
-                " upgrade it"
-            )
         return None
 
 

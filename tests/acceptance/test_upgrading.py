@@ -1,6 +1,6 @@
 """From the version before to this one, and back, while callouts come in: nobody notices.
 
-The suite has workers of both side by side; `make upgrade` rolls a whole fleet, which takes a minute.
+The suite has workers of both side by side; `make upgrade` rolls a whole fleet, in a minute.
 `UPGRADE_FROM=COMMIT` upgrades from any other commit.
 """
 

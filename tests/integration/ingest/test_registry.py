@@ -167,3 +167,18 @@ async def test_being_cut_off_in_the_middle_of_reading_is_an_outage_too(
         finally:
             await operator.close()
         await until(lambda: not registry.stale)
+
+
+async def test_it_waits_for_the_migrations_of_its_version_and_says_so(database_url: str) -> None:
+    await execute(database_url, "UPDATE schema_migration SET number = 9999 WHERE number = 1")
+    async with running(database_url) as registry:
+        await until(lambda: "lacks 1 of" in (registry.problem() or ""))
+        assert registry.stale
+        await execute(database_url, "UPDATE schema_migration SET number = 1 WHERE number = 9999")
+        await until(lambda: registry.problem() is None)
+
+
+async def test_it_says_that_the_database_is_too_new_for_its_version(database_url: str) -> None:
+    await execute(database_url, "INSERT INTO schema_migration VALUES (9999, now(), 9998)")
+    async with running(database_url) as registry:
+        await until(lambda: "at least 9998" in (registry.problem() or ""))

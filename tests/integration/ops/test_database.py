@@ -10,6 +10,7 @@ from ops.database import connected
 from ops.errors import OpsError
 from ops.stack.ports import free_port
 from pipeline.settings import Secret
+from tests.servers import execute
 
 
 async def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
@@ -30,6 +31,22 @@ async def test_a_database_without_tables_says_what_to_run(database_url: str) -> 
     with pytest.raises(OpsError, match="run `penstock migrate`"):
         async with connected(Secret(database_url)) as connection:
             await connection.execute("SELECT * FROM nowhere")
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ("DELETE FROM schema_migration WHERE number = 2", "lacks 1 of Penstock's migrations"),
+        ("INSERT INTO schema_migration VALUES (9999)", r"\(9999\): upgrade this one"),
+    ],
+)
+async def test_a_command_of_another_version_says_which_is_to_be_upgraded(
+    database_url: str, rows: str, why: str
+) -> None:
+    await execute(database_url, rows)
+    with pytest.raises(OpsError, match=why):
+        async with connected(Secret(database_url)) as connection:
+            await connection.execute("SELECT nothing_like_that FROM org")
 
 
 async def test_what_is_not_the_databases_fault_is_left_as_it_is(database_url: str) -> None:
