@@ -111,6 +111,18 @@ class Forgotten:
         if (await self.among(connection, batch)).keys:
             raise ForgottenMeanwhile
 
+    async def now_among(
+        self, connection: Connection, changes: Sequence[ReceivedChange]
+    ) -> frozenset[ChangeKey]:
+        """Return what is to be dropped by the tombstones that stand now: of what has no epoch.
+
+        A dead letter is written whether anything new is or not. To be called in a transaction.
+        """
+        # It has its id before it looks: an erasure waits for it, or it sees the tombstone.
+        await connection.execute(_DRAW_ID)
+        await self._read(connection)
+        return (await self.among(connection, changes)).keys
+
     async def _read(self, connection: Connection) -> None:
         # In this order: what is newer than the epoch is read once more with the next one.
         epoch = await connection.fetchval(_READ_EPOCH)
@@ -124,15 +136,13 @@ async def without_forgotten(connection: Connection, message: bytes) -> bytes | N
 
     To be called in a transaction. A callout that cannot be decoded stays as it is.
     """
-    # The transaction has its id before it looks: an erasure waits for it, or it sees the tombstone.
-    await connection.execute(_DRAW_ID)
     try:
         items = envelope.decode(message)
     except envelope.UNREADABLE:
         return message
     decoded = [(item, decode_item(item)) for item in items]
     changes = [change for _, one in decoded for change in one.changes]
-    keys = (await Forgotten().among(connection, changes)).keys
+    keys = await Forgotten().now_among(connection, changes)
     if not keys:
         return message
     kept: list[envelope.Item] = []

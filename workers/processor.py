@@ -142,7 +142,7 @@ class Processor:
             return outcome
         error = PermanentError(Reason.CRASHED_WORKER, f"{_MAX_TRIES} workers died on this change")
         async with self._pool.acquire() as connection, connection.transaction():
-            is_forgotten = bool((await self._forgotten.among(connection, [change])).keys)
+            is_forgotten = bool(await self._forgotten.now_among(connection, [change]))
             if not is_forgotten:
                 await dead_letters.insert(connection, [DeadLetter.of(change, error)])
             await tries.clear(connection, change)
@@ -161,11 +161,16 @@ class Processor:
                 dead += await self._persist_narrowed(connection, timely, sifted)
             else:
                 await self._persist(connection, timely, sifted)
+            forgotten = sifted.keys
+            if dead:
+                changes = [letter.change for letter in dead]
+                forgotten |= await self._forgotten.now_among(connection, changes)
+                dead = [letter for letter in dead if letter.change.key not in forgotten]
             await dead_letters.insert(connection, dead)
             self._streak.check(dead, change_count=len(batch))
             watch = Stopwatch()
         watch.lap(Stage.COMMIT)
-        return _Part(dead, sifted.keys)
+        return _Part(dead, forgotten)
 
     async def _persist_narrowed(
         self, connection: Connection, batch: Sequence[ReceivedChange], sifted: Sifted

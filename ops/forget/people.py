@@ -79,8 +79,8 @@ async def in_history(
         likes(addresses),
         rf'"(?:Person)?Email"\s*:\s*"\s*(?:{_either(addresses)})\s*"',
     )
-    ids = [row["record_id"] for row in rows if row["is_theirs"]]
-    return Found(ids, _next(rows, "captured_at", "capture_id", "record_id", "org_id"))
+    ids = {row["record_id"] for row in rows if row["is_theirs"]}
+    return Found(sorted(ids), _next(rows, "captured_at", "capture_id", "record_id", "org_id"))
 
 
 async def among_records(

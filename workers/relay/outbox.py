@@ -233,7 +233,8 @@ async def _lock_enrollments(
 def _as_it_stands(one: Outcome, standing: Mapping[int, Standing]) -> Outcome:
     """Keep open what was superseded and needs telling again by now."""
     stands = one.claim.enrollment
-    if one.state != "superseded" or stands is None:
+    # Whoever was forgotten meanwhile has none any more.
+    if one.state != "superseded" or stands is None or stands.enrollment_id not in standing:
         return one
     needs_none = needs_no_telling(one.claim, *standing[stands.enrollment_id])
     return one if needs_none else untried(one.claim)

@@ -7,6 +7,7 @@ import random
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from ops import bulk_runs, forget
@@ -17,6 +18,7 @@ from tests.changes import inserted, message, received
 from tests.forgotten import ADA, BOB, CONTACT, LEAD, OTHER_TASK, PERSON, TASK
 from tests.salesforce import ORG_ID, callout, now_ms
 from tests.snapshots import snapshot
+from workers import tries
 from workers.forgotten import without_forgotten
 from workers.processor import Outcome, Processor
 from workers.received import decode
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from workers.received import ReceivedChange
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 NEIGHBOURS = "SELECT one::text FROM {} AS one WHERE one::text LIKE '%' || $1 || '%' ORDER BY 1"
 TABLES = ("change", "record", "firing", "enrollment_event", "enrollment", "outbox", "dead_letter")
 
@@ -87,6 +90,15 @@ async def test_nothing_is_left_of_a_person_and_neighbours_are_as_they_were(
     )
 
 
+async def test_a_record_that_changed_often_is_one_record(pool: Pool, processor: Processor) -> None:
+    for _ in range(3):
+        await processor.process(received(*forgotten.callouts()))
+    await forgotten.told(pool)
+    run = await forgotten.drive(pool, await forgotten.begin(pool))
+    assert run.state is RunState.FINISHED
+    assert forgotten.canaries_in(await forgotten.dump(pool)) == []
+
+
 async def test_nothing_that_was_captured_before_comes_in_again(
     pool: Pool, processor: Processor
 ) -> None:
@@ -121,6 +133,30 @@ async def test_a_deletion_of_a_forgotten_record_does_not_bring_its_old_values(
     task = {"Id": "00T5g0000088888AAA", "WhoId": LEAD, "Subject": forgotten.CANARIES[1]}
     called_off = callout([{"old": task, "new": None}], object="Task", operation="delete")
     assert await processor.process(received(gone, called_off)) == Outcome(0, 0, 2)
+    assert forgotten.canaries_in(await forgotten.dump(pool)) == []
+
+
+async def test_no_dead_letter_is_kept_of_a_forgotten_person_by_a_worker_that_knew_of_none(
+    pool: Pool,
+) -> None:
+    workers = [Processor(pool, retention_days=90) for _ in range(3)]
+    for worker in workers:
+        await worker.process(received(*forgotten.callouts()))
+    await forgotten.told(pool)
+    await forgotten.drive(pool, await forgotten.begin(pool))
+
+    old = inserted({"Id": LEAD, **PERSON}, captured_at=now_ms() - 91 * DAY_MS)
+    assert await workers[0].process(received(old)) == Outcome(0, 0, 1)
+    # PostgreSQL refuses it before anything is written that has an epoch.
+    (odd,) = received(inserted({"Id": CONTACT, **PERSON, "Score": "huge"}))
+    odd = msgspec.structs.replace(odd, new=(odd.new or b"").replace(b'"huge"', b"1e999999"))
+    (fine,) = received(inserted({"Id": BOB, "LastName": "Bob"}))
+    assert await workers[1].process([odd, fine]) == Outcome(1, 0, 1)
+    (suspect,) = received(inserted({"Id": LEAD, **PERSON}))
+    async with pool.acquire() as connection:
+        for _ in range(3):
+            await tries.mark(connection, suspect)
+    assert await workers[2].process_suspect(suspect) == Outcome(0, 0, 1)
     assert forgotten.canaries_in(await forgotten.dump(pool)) == []
 
 

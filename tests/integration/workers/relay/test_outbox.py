@@ -122,6 +122,20 @@ async def test_what_comes_back_while_it_is_set_aside_is_told_after_all(pool: Poo
     assert [row for row in states if row[1] == "superseded"] == [(gone.outbox_id, "superseded")]
 
 
+@pytest.mark.usefixtures("enrolled")
+async def test_who_is_forgotten_while_rows_are_set_aside_keeps_none_of_them_from_being_settled(
+    pool: Pool,
+) -> None:
+    await pool.execute("UPDATE enrollment SET state = 'exited'")
+    left, gone = (await claim(pool))[:2]
+    for table in ("outbox", "enrollment"):
+        await pool.execute(f"DELETE FROM {table} WHERE recipient = $1", gone.recipient)  # noqa: S608
+
+    await outbox.superseded(pool, left, gone)
+    states = await told(pool, "outbox_id, state")
+    assert [row for row in states if row[1] == "superseded"] == [(left.outbox_id, "superseded")]
+
+
 async def test_an_exit_is_told_if_its_add_was_and_only_then(pool: Pool) -> None:
     (ana,) = await add(pool, "ana@x.org")
     (told_of_ana,) = await claim(pool)
