@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -35,6 +36,8 @@ class Target:
         # What each key told, in the order in which it was acted on.
         self.keys: dict[str, tuple[str, ...]] = {}
         self.enrolled: dict[tuple[str, str, str], bool] = {}
+        # When each request came, by key (Unix s).
+        self.asked_s: dict[str, list[float]] = {}
         self.request_counts: Counter[str] = Counter()
         self.broken: list[str] = []
         self._flow = flow
@@ -59,6 +62,7 @@ class Target:
         key = request.headers["Idempotency-Key"]
         told = msgspec.json.decode(body)
         self.request_counts[key] += 1
+        self.asked_s.setdefault(key, []).append(time.time())
         harm = self.harm
         if harm is None:
             self._act(key, told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _REST_S: Final = 300.0
 _LOOK_S: Final = 0.5
 _SHOWN_COUNT: Final = 3
+_SHOWN_CHARACTERS: Final = 1500
 # What was put off by the schedule of retries, which goes to half an hour, is due at once.
 # Whose row is locked is just being told.
 _ELAPSE: Final = """
@@ -30,8 +32,10 @@ _ELAPSE: Final = """
 _OPEN: Final = "SELECT count(*) FROM outbox WHERE state IN ('open', 'held')"
 _KEPT: Final = "SELECT count(*) FROM change"
 _TOLD: Final = """
-    SELECT idempotency_key, kind, state, org_id, sequence, recipient, attempts, last_error
-    FROM outbox"""
+    SELECT idempotency_key, kind, state, org_id, sequence, recipient, attempts, last_error,
+           outbox_id, generation, extract(epoch FROM created_at)::float8 AS created_s,
+           extract(epoch FROM settled_at)::float8 AS settled_s
+    FROM outbox ORDER BY outbox_id"""
 _STANDING: Final = """
     SELECT org_id, sequence, recipient, generation > exited_generation AS stands,
            generation > 0 AS counts FROM enrollment"""
@@ -145,15 +149,32 @@ def _untold(
         *target.broken,
         *_differences("told in the outbox, unknown to the target", delivered - target.keys.keys()),
         *_differences("known to the target, told by nobody", known),
-        *_differences("enrolled and not at the target", standing - there),
-        *_differences("at the target and not enrolled", there - standing - never),
+        *_differences(
+            "enrolled and not at the target", map(partial(_story, target, rows), standing - there)
+        ),
+        *_differences(
+            "at the target and not enrolled",
+            map(partial(_story, target, rows), there - standing - never),
+        ),
         *_differences("outbox rows that were given up", failed),
     ]
 
 
+def _story(target: Target, rows: list[asyncpg.Record], whom: tuple[str, str, str]) -> str:
+    """Return what was to be told of one enrolment, and when the target heard it."""
+    told = [
+        f"{row['outbox_id']} {row['kind']} {row['generation']} {row['state']}"
+        f" from {row['created_s']:.2f} to {row['settled_s'] or 0:.2f}, attempts {row['attempts']},"
+        f" heard {[round(at_s, 2) for at_s in target.asked_s.get(row['idempotency_key'], [])]}"
+        for row in rows
+        if (row["org_id"], row["sequence"], row["recipient"]) == whom
+    ]
+    return "\n      ".join([repr(whom), *told])
+
+
 def _differences(what: str, found: Iterable[object]) -> list[str]:
-    some = sorted(map(repr, found))
+    some = sorted(one if isinstance(one, str) else repr(one) for one in found)
     if not some:
         return []
-    shown = "".join(f"\n    {one[:700]}" for one in some[:_SHOWN_COUNT])
+    shown = "".join(f"\n    {one[:_SHOWN_CHARACTERS]}" for one in some[:_SHOWN_COUNT])
     return [f"{len(some)} {what}:{shown}"]
