@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from tests.deployment import image, monitoring, postgres, rabbitmq
+from tests.deployment import helm, image, monitoring, postgres, rabbitmq
 
 if TYPE_CHECKING:
     from tests.deployment.check import Check
@@ -15,6 +15,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *image.CHECKS,
     *rabbitmq.CHECKS,
     *postgres.CHECKS,
+    *helm.CHECKS,
     *monitoring.CHECKS,
 )
 
