@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
+from ops.broker_definitions import MONITOR, NOTHING, USERS, VHOST, Permissions
 from pipeline.database.access import Role
 from pipeline.settings import Settings
-from tests.acceptance.test_access import permissions
+from pipeline.topology import POLICIES
 from tests.deployment.charts import CHART, PRODUCTION, container, examples, rendered, title
 
 if TYPE_CHECKING:
@@ -16,26 +17,36 @@ if TYPE_CHECKING:
 
     from tests.deployment.charts import Document
 
-# Beside its pool: who listens for what changes. Commands of people, and of CloudNativePG itself.
+# Beside its pool: who listens for what changes. People's commands, and CloudNativePG's own.
 _LISTENS: Final = frozenset({"ingest", "relay"})
 _OTHERS_COUNT: Final = 30
-_SEES: Final = {"configure": "^$", "write": "^$", "read": "^$"}
+# Who asks the management API how much waits.
+_KEDA: Final = "keda"
 
 
 def wrong_examples() -> Iterator[str]:
     """Yield what in the examples is not as the code or the page about users says."""
     found = {title(document): document for document in examples()}
-    granted = {**permissions(), "monitor": _SEES, "keda": _SEES}
-    told = {
-        one["spec"]["userReference"]["name"]: one["spec"]["permissions"]
-        for one in found.values()
-        if one["kind"] == "Permission"
+    of_kind = {
+        kind: [one["spec"] for one in found.values() if one["kind"] == kind]
+        for kind in ("Permission", "User", "Policy", "Vhost")
     }
-    if told != granted:
-        yield f"permissions at RabbitMQ are {told}, in deploy/README.md {granted}"
+    seeing = Permissions(NOTHING, NOTHING, NOTHING)
+    granted = {**USERS, MONITOR: seeing, _KEDA: seeing}
+    permissions = {
+        one["userReference"]["name"]: Permissions(**one["permissions"])
+        for one in of_kind["Permission"]
+    }
+    if permissions != granted:
+        yield f"permissions at RabbitMQ are {permissions}, and in the code {granted}"
     users = {one["metadata"]["name"] for one in found.values() if one["kind"] == "User"}
     if users != granted.keys():
         yield f"users at RabbitMQ are {sorted(users)}"
+    told = {one["name"]: (one["pattern"], one["definition"]) for one in of_kind["Policy"]}
+    if told != {policy.name: (policy.pattern, policy.definition) for policy in POLICIES}:
+        yield f"policies at RabbitMQ are {told}"
+    if [one["name"] for one in of_kind["Vhost"]] != [VHOST]:
+        yield "the virtual host has another name than in the code"
     cluster = found["Cluster penstock-db"]["spec"]
     created = {one.split()[2] for one in cluster["bootstrap"]["initdb"]["postInitSQL"]}
     if created != set(Role):
