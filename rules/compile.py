@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _NO_MATCH: Final = Judged()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class CompiledRule:
     """A rule, ready to be asked about changes.
 

@@ -68,7 +68,7 @@ class Traversals:
     async def _follow(self, connection: Connection, epoch: int) -> None:
         needed = {
             (org_id, sobject.value, field)
-            for org_id, sobject, field in self._book.needed_traversals()
+            for org_id, sobject, field in await self._book.needed_traversals()
         }
         held = {tuple(row) for row in await connection.fetch(_READ)}
         if needed != held:

@@ -20,11 +20,13 @@ from tests.changes import (
     updated,
 )
 from tests.salesforce import ORG_ID, SYNC_USER_ID, now_ms
-from workers.processor import Outcome
+from workers import rule_book
+from workers.processor import Outcome, Processor
+from workers.rule_book import RuleBook
 
 if TYPE_CHECKING:
     from pipeline.database import Pool
-    from workers.processor import Processor
+    from rules import CompiledRule
 
 FIRED = "SELECT org_id, rule, rule_version FROM firing ORDER BY firing_id"
 
@@ -53,6 +55,35 @@ async def test_a_rule_decides_whatever_is_processed_after_it_was_applied(
     await pool.execute("UPDATE rule SET state = 'disabled' WHERE state = 'active'")
     await processor.process(received(inserted(lead(Id="00Q5g0000000005AAA", Status="Open"))))
     assert len(await fired(pool)) == 2
+
+
+async def test_of_many_orgs_only_those_whose_changes_come_are_compiled_and_once_a_process(
+    pool: Pool, processor: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[tuple[str, str]] = []
+    compile_one = rule_book._compile  # noqa: SLF001  called for each rule that is compiled
+
+    def noted(org_id: str, name: str, version: int, text: str) -> CompiledRule:
+        compiled.append((org_id, name))
+        return compile_one(org_id, name, version, text)
+
+    monkeypatch.setattr(rule_book, "_compile", noted)
+    climbing = QUALIFIED_RULE.replace("rule: qualified", "rule: climbing").replace(
+        "{field: Status, equals: Qualified}", "{field: Owner.IsActive, equals: true}"
+    )
+    await add_org(pool, ORG_ID, QUALIFIED_RULE)
+    await add_org(pool, OTHER_ORG_ID, climbing)
+    await processor.process(received(inserted(lead())))
+    assert compiled == [(ORG_ID, "qualified-to-nurture")]
+
+    # Another lane comes to the same rules, and a sweep to those with lookups alone.
+    lane, book = Processor(pool, retention_days=90), RuleBook()
+    await lane.process(received(inserted(lead(Id="00Q5g0000000002AAA"))))
+    assert len(compiled) == 1
+    async with pool.acquire() as connection:
+        await book.turn_to_newest(connection)
+    assert {one for one, _, _ in await book.needed_traversals()} == {OTHER_ORG_ID}
+    assert compiled[1:] == [(OTHER_ORG_ID, "climbing-to-nurture")]
 
 
 async def test_a_rule_of_another_org_never_fires(pool: Pool, processor: Processor) -> None:

@@ -142,8 +142,9 @@ async def test_a_field_that_was_not_watched_then_shows_nothing(
     async with pool.acquire() as connection:
         await conditions.watch(connection, ORG_ID, ["Lead.Rating"])
     await pool.execute(
-        "UPDATE conditions_span SET since = now() + interval '1 minute' WHERE conditions ? 'Lead'"
-        " AND conditions -> 'Lead' ? 'Rating'"
+        "UPDATE conditions_span SET since = to_timestamp($1) WHERE conditions ? 'Lead'"
+        " AND conditions -> 'Lead' ? 'Rating'",
+        at / 1000 + 60,
     )
     await processor.process(
         received(updated(lead(Rating="Cold"), lead(Rating="Warm"), captured_at=at + 60_100))
