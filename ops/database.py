@@ -10,7 +10,7 @@ from yarl import URL
 
 from ops.errors import OpsError
 from pipeline.certificates import refusal
-from pipeline.database import Hosts, read_schema
+from pipeline.database import DATABASE_ERRORS, Hosts, read_schema
 from pipeline.hosts import urls_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,15 @@ _OTHER_TABLES: Final = (
     asyncpg.UndefinedColumnError,
     asyncpg.UndefinedFunctionError,
 )
+# A server that is just closing answers with the driver's internal error.
+_LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ConnectionError,
+)
 
 
 @contextlib.asynccontextmanager
@@ -40,7 +49,7 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
             command_timeout=_COMMAND_TIMEOUT_S,
             server_settings={"application_name": "penstock"},
         )
-    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+    except (*DATABASE_ERRORS, ValueError) as error:
         why = refusal(error, "DATABASE") or error
         raise OpsError(f"PostgreSQL at {_place(url)} does not answer: {why}") from error
     try:
@@ -49,9 +58,10 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
         raise OpsError(await _lack(connection) or f"{error}: run `penstock migrate`") from error
     except asyncpg.InsufficientPrivilegeError as error:
         raise OpsError(
-            f"{error}: run this as a user with the role penstock_operator, or as the owner"
+            f"{error}: run this as a user with the role penstock_operator; migrate, restored and"
+            " forget as the owner of the tables"
         ) from error
-    except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, ConnectionError) as error:
+    except _LOST as error:
         raise OpsError(f"the connection to PostgreSQL was lost: {error}") from error
     finally:
         await connection.close()

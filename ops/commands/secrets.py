@@ -8,6 +8,7 @@ import click
 
 from ops import actions, org_secrets
 from ops.actions import Action, command_line_actor
+from ops.commands.lines import times
 from ops.errors import WrongUsage
 from ops.runtime import Runtime, pass_runtime, run
 from pipeline.key_ring import new_key
@@ -33,7 +34,7 @@ def rotate(runtime: Runtime) -> None:
     """Encrypt what is plain or under an older key with the first key, while all keeps running."""
     done = run(_rotate(runtime))
     click.echo(
-        f"secrets of {done.encrypted_count} orgs encrypted under the newest key,"
+        f"secrets of {times(done.encrypted_count, 'org')} encrypted under the newest key,"
         f" of {done.current_count} already were"
     )
 

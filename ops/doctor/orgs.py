@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ingest.org_watch import MAX_SKEW_MS, OVERDUE_S
 from ops import orgs as registry
+from ops.commands.lines import times
 from ops.doctor.finding import Verdict, fine, wrong
 from ops.org_secrets import at_rest
 from ops.times import age_s, ago, span
@@ -40,14 +41,15 @@ async def secrets(subject: Subject) -> Verdict:
     told = await at_rest(subject.database, ring)
     if told.unreadable:
         return wrong(
-            f"those of {len(told.unreadable)} orgs cannot be read, org {told.unreadable[0]} first",
+            f"those of {times(len(told.unreadable), 'org')} cannot be read, org"
+            f" {told.unreadable[0]} first",
             "put the key that encrypted them back into PENSTOCK_SECRETS__KEYS",
         )
     if not ring:
         return fine("orgs' secrets are stored plain: PENSTOCK_SECRETS__KEYS would encrypt them")
     if told.stale_count:
         return wrong(
-            f"those of {told.stale_count} orgs are not encrypted under the newest key",
+            f"those of {times(told.stale_count, 'org')} are not encrypted under the newest key",
             "penstock secrets rotate",
         )
     return fine("orgs' secrets are encrypted under the newest key")

@@ -42,6 +42,7 @@ MISTAKES: Final = (
     (("explain", "99999999999999999999"), 2, "99999999999999999999"),
     (("dead", "show", "7"), 1, "there is no dead letter 7"),
     (("enrollments", "list", "--limit", "0"), 2, "--limit"),
+    (("forget", "--kept", "--email", "ada@example.com"), 2, "each stands alone"),
     (("relay",), 2, "PENSTOCK_RELAY__WEBHOOK_URL is not set"),
     (("worker",), 2, "PENSTOCK_BROKER__URL is not set"),
     (("worker", "--object", "case"), 2, "'case' is not one of"),

@@ -27,6 +27,14 @@ async def test_a_connection_that_is_cut_says_so(database_url: str) -> None:
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
+async def test_servers_of_which_none_takes_changes_are_named_like_one_that_is_away(
+    database_url: str,
+) -> None:
+    with pytest.raises(OpsError, match="does not answer: None of the hosts"):
+        async with connected(Secret(f"{database_url}&target_session_attrs=standby")):
+            pass
+
+
 async def test_a_database_without_tables_says_what_to_run(database_url: str) -> None:
     with pytest.raises(OpsError, match="run `penstock migrate`"):
         async with connected(Secret(database_url)) as connection:
