@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from tests.deployment import helm, image, monitoring, postgres, rabbitmq
+from tests.deployment import helm, image, monitoring, nginx, postgres, rabbitmq
 
 if TYPE_CHECKING:
     from tests.deployment.check import Check
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # In the order of a change's way: image, machine, edge, broker, database, cluster, watching.
 CHECKS: Final[tuple[Check, ...]] = (
     *image.CHECKS,
+    *nginx.CHECKS,
     *rabbitmq.CHECKS,
     *postgres.CHECKS,
     *helm.CHECKS,
