@@ -79,6 +79,9 @@ upgrade: $(INSTALLED) ## Roll a fleet under load from the version before to this
 overload: $(INSTALLED) ## Send three times what this machine sustains; ARGS='--seconds 60 --changes 1'
 	@$(BIN)/python -m tests.overload $(ARGS)
 
+autoscaling: $(INSTALLED) ## Scale real workers by the chart's ScaledObject under a burst; ARGS='--changes 20000'
+	@$(BIN)/python -m tests.autoscaling $(ARGS)
+
 bench: $(BENCH) ## Measure everything, side by side with limits and alternatives; ARGS=… choose
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 

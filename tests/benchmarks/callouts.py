@@ -20,7 +20,7 @@ from pipeline.signing import signed_headers
 from tests.benchmarks import mixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from ops.sample.capture import Capture
@@ -84,22 +84,32 @@ def pack(org: SampleOrg, shape: Shape, change_count: int) -> list[Packed]:
     packed: list[Packed] = []
     for capture in captures(org, shape, change_count):
         header = {name: getattr(capture, name) for name in capture.__struct_fields__[:-1]}
-        changes = _encoder.encode(capture.changes) + b"}"
-        deflated = _deflated(changes, zlib.Z_FINISH)
-        packed.append(Packed(header, changes, deflated, len(capture.changes)))
+        packed.append(pack_one(header, capture.changes))
     return packed
+
+
+def pack_one(header: dict[str, Any], changes: Sequence[object]) -> Packed:
+    """Return the callout of a header, which is the contract's but for its changes."""
+    text = _encoder.encode(changes) + b"}"
+    return Packed(header, text, _deflated(text, zlib.Z_FINISH), len(changes))
 
 
 def prepare(path: Path, packed: Sequence[Packed], change_count: int, secret: str) -> Prepared:
     """Write the requests of `change_count` changes of the last hour, and no more, to a file."""
-    written = callout_count = 0
+    anew = _anew(packed, change_count)
+    return write(path, (one._replace(header=header) for one, header in anew), secret)
+
+
+def write(path: Path, packed: Iterable[Packed], secret: str) -> Prepared:
+    """Write the requests of callouts, as they are, to a file."""
+    change_count = callout_count = 0
     with path.open("wb") as file:
-        for callout, header in _anew(packed, change_count):
-            request = _request(callout, header, f"bench-{callout_count}", secret)
+        for callout in packed:
+            request = _request(callout, f"bench-{callout_count}", secret)
             file.write(_LENGTH.pack(len(request)) + request)
-            written += callout.change_count
+            change_count += callout.change_count
             callout_count += 1
-    return Prepared(path, callout_count, written)
+    return Prepared(path, callout_count, change_count)
 
 
 def read(path: Path) -> list[bytes]:
@@ -155,8 +165,8 @@ def _gzipped(head: bytes, callout: Packed) -> bytes:
     )
 
 
-def _request(callout: Packed, header: dict[str, Any], message_id: str, secret: str) -> bytes:
-    head = _head(header)
+def _request(callout: Packed, message_id: str, secret: str) -> bytes:
+    head = _head(callout.header)
     content = _gzipped(head, callout)
     at_s = int(time.time()) + _SIGNED_AHEAD_S
     headers = {
@@ -166,6 +176,6 @@ def _request(callout: Packed, header: dict[str, Any], message_id: str, secret: s
         "Content-Length": str(len(content)),
         **signed_headers(secret, message_id, at_s, head + callout.changes),
     }
-    lines = [f"POST /v1/orgs/{header['org_id']}/changes HTTP/1.1"]
+    lines = [f"POST /v1/orgs/{callout.header['org_id']}/changes HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + content

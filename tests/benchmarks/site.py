@@ -16,7 +16,7 @@ from ops.stack.rabbitmq import USER
 from tests.servers import database_at, new_name, open_folder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
 
@@ -45,10 +45,10 @@ class Corner(NamedTuple):
 class Site:
     """RabbitMQ and PostgreSQL with their own defaults: fsync on, quorum queues on disk."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, plugins: Sequence[str] = ()) -> None:
         self.folder = folder
         self.postgres = PrivatePostgres(folder / "postgres")
-        self.rabbitmq = PrivateRabbitMQ(folder / "rabbitmq")
+        self.rabbitmq = PrivateRabbitMQ(folder / "rabbitmq", plugins=plugins)
 
     def server_pids(self) -> dict[str, int]:
         """Return the servers' process ids by name."""
@@ -75,13 +75,13 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site() -> AsyncIterator[Site]:
-    """Start the servers; stop them afterwards."""
+async def open_site(plugins: Sequence[str] = ()) -> AsyncIterator[Site]:
+    """Start the servers, RabbitMQ with some plugins; stop them afterwards."""
     with open_folder() as folder:
         await install_missing(
             broker=True, database=True, log_path=folder / "install.log", said=print
         )
-        site = Site(folder)
+        site = Site(folder, plugins)
         try:
             await together(site.postgres.start(), site.rabbitmq.start())
             yield site
