@@ -15,7 +15,7 @@ ENGINE ?= docker
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test clusters upgrade simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package image
+.PHONY: help run test clusters upgrade alerts simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package image
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -75,6 +75,9 @@ clusters: $(INSTALLED) ## Fail, part and restart three RabbitMQ nodes and a Post
 
 upgrade: $(INSTALLED) ## Roll a fleet under load from the version before to this one and back; UPGRADE_FROM=commit
 	@UPGRADE=1 $(BIN)/pytest -v tests/acceptance/test_upgrading.py $(ARGS)
+
+alerts: $(INSTALLED) ## Break a stack for each alert and follow its runbook; ARGS='--only PenstockOutboxOld'
+	@$(BIN)/python -m tests.alerts $(ARGS)
 
 overload: $(INSTALLED) ## Send three times what this machine sustains; ARGS='--seconds 60 --changes 1'
 	@$(BIN)/python -m tests.overload $(ARGS)

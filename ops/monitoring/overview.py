@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from ops.monitoring.dashboard import Dashboard, Kind, Line, Panel, Row, Unit
-from ops.monitoring.promql import Like, greatest, increase, mean, quantile, rate, share, total
+from ops.monitoring.promql import (
+    Like,
+    greatest,
+    increase,
+    least,
+    mean,
+    quantile,
+    rate,
+    share,
+    total,
+)
 from pipeline import metrics
 
 
@@ -58,7 +68,7 @@ _NOW: Final = Row(
             "Oldest waiting change",
             "Age at most of the oldest message in any object's queue.",
             Unit.SECONDS,
-            greatest(metrics.queue_age_seconds),
+            f"max ({least(metrics.queue_age_seconds, ['object'])})",
             warn=5,
             alarm=300,
         ),
@@ -203,9 +213,9 @@ _THROUGH: Final = Row(
         ),
         Panel(
             "Oldest waiting change by object",
-            "Age at most of the oldest message in the queue.",
+            "Age at most of the oldest message in the queue: the least that a worker knows of.",
             Unit.SECONDS,
-            [Line(greatest(metrics.queue_age_seconds, ["object"]), "{{object}}")],
+            [Line(least(metrics.queue_age_seconds, ["object"]), "{{object}}")],
         ),
         Panel(
             "Workers' time in use",

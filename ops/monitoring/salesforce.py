@@ -57,7 +57,7 @@ _ORGS: Final = Row(
             ],
         ),
         Panel(
-            "Handshakes and conditions",
+            "Handshakes, conditions",
             "Orgs that connect, and orgs that ask what to tell.",
             Unit.CALLOUTS_PER_S,
             [

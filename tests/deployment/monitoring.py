@@ -48,7 +48,7 @@ def _untried() -> list[str]:
 def _panels() -> list[str]:
     """Have promtool read every panel's expressions, as rules of a file of their own."""
     rules = [
-        {"record": f"panel:{number}", "expr": _filled(target["expr"]), "labels": {"panel": where}}
+        {"record": f"panel:{number}", "expr": filled(target["expr"]), "labels": {"panel": where}}
         for number, (where, target) in enumerate(_targets())
     ]
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
@@ -66,7 +66,8 @@ def _targets() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def _filled(expr: str) -> str:
+def filled(expr: str) -> str:
+    """Return an expression with its variables filled in."""
     for variable, value in _VARIABLES.items():
         expr = expr.replace(variable, value)
     return expr
