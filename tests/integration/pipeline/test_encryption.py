@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -14,13 +16,13 @@ from ops.errors import OpsError
 from ops.flow import read_queues
 from ops.stack.accounts import service_account
 from ops.stack.ports import free_port
+from pipeline.database import open_pool
 from pipeline.settings import Settings, load
 from tests.certificates import Authority, Issued
-from tests.servers import execute, open_folder
+from tests.servers import execute, new_name, open_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from ops.stack import PrivatePostgres, PrivateRabbitMQ
     from tests.servers import LoopThread
@@ -104,6 +106,17 @@ class PostgresCertificates:
     def set(self, **settings: object) -> None:
         self._loop.run(self._set(settings))
 
+    @contextlib.contextmanager
+    def access(self, line: str) -> Iterator[None]:
+        """Have a line of pg_hba.conf come before the others from the next `set` on."""
+        file = Path(self._loop.run(self._asked("SHOW hba_file")))
+        before = file.read_text()
+        file.write_text(f"{line}\n{before}")
+        try:
+            yield
+        finally:
+            file.write_text(before)
+
     async def _set(self, settings: dict[str, object]) -> None:
         for name, value in settings.items():
             await execute(self.url, f"ALTER SYSTEM SET {name} = '{value}'")
@@ -114,18 +127,22 @@ class PostgresCertificates:
 
     async def _loaded_at(self) -> object:
         """Return when what new connections go by was read: the server does it after it answered."""
+        return await self._asked("SELECT pg_conf_load_time()")
+
+    async def _asked(self, query: str) -> Any:  # noqa: ANN401  whatever was asked for
         connection = await asyncpg.connect(self.url)
         try:
-            return await connection.fetchval("SELECT pg_conf_load_time()")
+            return await connection.fetchval(query)
         finally:
             await connection.close()
 
 
-def database_settings(url: str, ca_file: str, query: str = "") -> Settings:
+def database_settings(url: str, ca_file: str, **files: str) -> Settings:
     return load(
         {
-            "PENSTOCK_DATABASE__URL": urlsplit(url)._replace(query=query).geturl(),
+            "PENSTOCK_DATABASE__URL": urlsplit(url)._replace(query="").geturl(),
             "PENSTOCK_DATABASE__CA_FILE": ca_file,
+            **files,
         }
     )
 
@@ -140,6 +157,14 @@ def broker_settings(url: str, port: int, ca_file: str, **files: str) -> Settings
             **files,
         }
     )
+
+
+def client_files(section: str, authority: Authority) -> dict[str, str]:
+    mine = authority.issue("me")
+    return {
+        f"PENSTOCK_{section}__CERTIFICATE_FILE": str(mine.certificate),
+        f"PENSTOCK_{section}__KEY_FILE": str(mine.key),
+    }
 
 
 async def test_a_database_with_the_right_certificate_is_spoken_to_encrypted(
@@ -177,6 +202,45 @@ async def test_a_database_without_encryption_is_not_spoken_to_either(
     await connection.close()
 
 
+@pytest.fixture
+def demanding_postgres(
+    encrypting_postgres: PostgresCertificates, authorities: Authorities, server_loop: LoopThread
+) -> Iterator[str]:
+    """Return the URL of a user who has to show a certificate besides the password."""
+    user = new_name("mutual")
+    server_loop.run(execute(encrypting_postgres.url, f"CREATE USER {user} PASSWORD 'of-a-test'"))
+    encrypting_postgres.show("right")
+    with encrypting_postgres.access(
+        f"hostssl all {user} 127.0.0.1/32 scram-sha-256 clientcert=verify-ca"
+    ):
+        encrypting_postgres.set(ssl_ca_file=authorities.ca_file("right"))
+        parts = urlsplit(encrypting_postgres.url)
+        place = parts.netloc.rpartition("@")[2]
+        yield parts._replace(netloc=f"{user}:of-a-test@{place}").geturl()
+    encrypting_postgres.set(ssl_ca_file="")
+    server_loop.run(execute(encrypting_postgres.url, f"DROP USER {user}"))
+
+
+async def test_a_database_that_asks_for_a_certificate_is_shown_one(
+    demanding_postgres: str, authorities: Authorities
+) -> None:
+    ca_file = authorities.ca_file("right")
+    settings = database_settings(
+        demanding_postgres, ca_file, **client_files("DATABASE", authorities.right)
+    )
+    shown = "SELECT client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    async with connected(settings.database.url) as connection:
+        assert await connection.fetchval(shown) == "/CN=me"
+    # What processes have instead.
+    async with open_pool(settings.database, "test") as pool:
+        assert await pool.fetchval(shown) == "/CN=me"
+    for files in ({}, client_files("DATABASE", authorities.wrong)):
+        refused = database_settings(demanding_postgres, ca_file, **files)
+        with pytest.raises(OpsError, match="does not answer"):
+            async with connected(refused.database.url):
+                pass
+
+
 async def test_a_broker_with_the_right_certificate_is_spoken_to(
     broker_url: str, broker_ports: dict[str, int], authorities: Authorities
 ) -> None:
@@ -208,11 +272,7 @@ async def test_a_broker_that_speaks_plainly_is_not_spoken_to(
 async def test_a_broker_that_asks_for_a_certificate_is_shown_one(
     broker_url: str, broker_ports: dict[str, int], authorities: Authorities
 ) -> None:
-    mine = authorities.right.issue("me")
-    files = {
-        "PENSTOCK_BROKER__CERTIFICATE_FILE": str(mine.certificate),
-        "PENSTOCK_BROKER__KEY_FILE": str(mine.key),
-    }
+    files = client_files("BROKER", authorities.right)
     ca_file = authorities.ca_file("right")
     nobody = broker_settings(broker_url, broker_ports["mutual"], ca_file)
     somebody = broker_settings(broker_url, broker_ports["mutual"], ca_file, **files)
