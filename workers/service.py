@@ -12,7 +12,7 @@ import structlog
 from pipeline import metrics
 from pipeline.admin import AdminServer
 from pipeline.broker import keep_connected
-from pipeline.database import drop_partitions, ensure_partitions, open_pool
+from pipeline.database import DatabaseWatch, drop_partitions, ensure_partitions, open_pool
 from pipeline.errors import Kind, Reason, classify
 from pipeline.lifecycle import finish_within, run_until_stopped, wait_or_stop
 from pipeline.progress import tell
@@ -57,9 +57,10 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
         watch = QueueWatch(settings.broker.url, f"{name} queues", objects, consumer.in_hand)
         tally = Tally(pool, ProcessKind.WORKER, objects, consumer.in_hand.waiting)
         recorder = Recorder(objects, pool, hold_s=worker.hold_s)
+        database = DatabaseWatch(pool)
         checks = {
             "broker": consumer.broker_problem,
-            "database": consumer.database_problem,
+            "database": lambda: consumer.database_problem() or database.problem(),
             "sweep": sweep.problem,
             "recorder": recorder.problem,
         }
@@ -94,6 +95,7 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
             await run_until_stopped(
                 {
                     "consumer": consume,
+                    "database": database.run,
                     "recorder": record,
                     "upkeep": upkeep,
                     "sweep": swept,

@@ -7,10 +7,12 @@ from pipeline.database.migrate import migrate
 from pipeline.database.partitions import drop_partitions, ensure_partitions, window
 from pipeline.database.pool import Connection, Pool, open_pool
 from pipeline.database.schema import newest_known, read_schema, require_migrated
+from pipeline.database.watch import DatabaseWatch
 
 __all__ = [
     "DATABASE_ERRORS",
     "Connection",
+    "DatabaseWatch",
     "Following",
     "Hosts",
     "MigrationHeld",

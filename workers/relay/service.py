@@ -11,7 +11,7 @@ from yarl import URL
 
 from pipeline import metrics
 from pipeline.admin import AdminServer
-from pipeline.database import Following, open_pool, require_migrated
+from pipeline.database import DatabaseWatch, Following, open_pool, require_migrated
 from pipeline.errors import Kind, classify, retry_reason
 from pipeline.lifecycle import first_of, run_until_stopped, wait_or_stop
 from pipeline.redaction import redacted
@@ -201,12 +201,18 @@ async def run(settings: Settings) -> None:
         open_targets(settings.relay) as targets,
     ):
         relay = Relay(settings, pool, targets)
-        checks = {"outbox": relay.problem, "settings": relay.missing}
+        database = DatabaseWatch(pool)
+        checks = {
+            "database": database.problem,
+            "outbox": relay.problem,
+            "settings": relay.missing,
+        }
         async with AdminServer(settings.relay.admin_host, settings.relay.admin_port, checks):
             told = Following(settings.database.url, _NAME, {"penstock_outbox": relay.look_now})
             await run_until_stopped(
                 {
                     "relay": relay.run,
+                    "database": database.run,
                     "listening": told.run,
                     "tally": Tally(pool, ProcessKind.RELAY).run,
                     "backlog": Backlog(pool).run,
