@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _TIMELINE: Final = 10
 _KEY_PARTS: Final = 3
+# A capture may be called anything: who asks for what there is not reads no more of the history.
+_CAPTURES_AMONG: Final = 1_000_000
 
 ROUTES = web.RouteTableDef()
 
@@ -30,7 +32,9 @@ async def newest(request: web.Request) -> web.Response:
     async with context_of(request).pool.acquire() as connection:
         if name is not None:
             if not is_salesforce_id(name):
-                trails = await explain_capture(connection, name, org_id)
+                trails = await explain_capture(
+                    connection, name, org_id, newest_count=_CAPTURES_AMONG
+                )
                 return page(request, "capture.html", name=name, trails=trails)
             found = await explain_record(connection, name, org_id, limit=1)
             raise web.HTTPSeeOther(f"/records/{found.org_id}/{found.record_id}")

@@ -13,6 +13,7 @@ from ops.errors import OpsError, WrongUsage
 from ops.explanation import (
     ChangeTrail,
     Outcome,
+    change,
     explain_capture,
     explain_enrollment_whole,
     explain_record,
@@ -338,6 +339,36 @@ async def test_what_is_unknown_or_ambiguous_is_said_to_be(
     (one,) = await explain_capture(connection, "both", OTHER_ORG_ID)
     assert one.org_id == OTHER_ORG_ID
     assert (await explain_record(connection, LEAD_ID, ORG_ID, limit=1)).org_id == ORG_ID
+
+
+async def test_a_capture_is_looked_for_in_no_more_of_the_history_than_was_said(
+    connection: Connection, pool: Pool
+) -> None:
+    at = now_ms()
+    for number, name in enumerate(("old", "new")):
+        await process(pool, inserted(lead(), captured_at=at + number, capture_id=name))
+    (found,) = await explain_capture(connection, "new", None, newest_count=1)
+    assert found.capture_id == "new"
+    with pytest.raises(OpsError, match=r"among the newest 1, .*`penstock explain old`"):
+        await explain_capture(connection, "old", None, newest_count=1)
+    # By its record it is found wherever it is.
+    (found,) = await explain_capture(connection, f"old/{LEAD_ID}", None, newest_count=1)
+    assert found.capture_id == "old"
+    for text in ("two words", "x" * 65, "é", ""):
+        with pytest.raises(WrongUsage, match="neither a record nor a capture"):
+            await explain_capture(connection, text, None, newest_count=1)
+
+
+async def test_a_capture_of_a_record_is_found_by_the_records_index(connection: Connection) -> None:
+    async with connection.transaction():
+        await connection.execute(change._KEY_ONLY)  # noqa: SLF001
+        rows = await connection.fetch(
+            f"EXPLAIN {change._FIND_OF_RECORD}",  # noqa: SLF001
+            "capture", None, 200, LEAD_ID,
+        )  # fmt: skip
+    plan = "\n".join(row[0] for row in rows)
+    assert "org_id_record_id_captured_at_idx" in plan
+    assert "pkey on change" not in plan
 
 
 async def test_odd_characters_and_numbers_come_through(connection: Connection, pool: Pool) -> None:

@@ -222,6 +222,8 @@ async def test_what_is_not_there_is_said_in_words(client: Client, connection: Co
         ("/orgs/00D000000000000", HTTPStatus.NOT_FOUND, "is not registered"),
         ("/records?record=00Q000000000000", HTTPStatus.NOT_FOUND, "no change of record"),
         ("/enrollments?state=lost", HTTPStatus.BAD_REQUEST, "is none of pending"),
+        ("/records?record=two+words", HTTPStatus.BAD_REQUEST, "neither a record nor a capture"),
+        ("/records?record=none", HTTPStatus.NOT_FOUND, "among the newest 1,000,000"),
         ("/records?before=x", HTTPStatus.BAD_REQUEST, "is no place in this list"),
         (f"/dead?older={2**63 - 1}", HTTPStatus.BAD_REQUEST, "is no time"),
         ("/dead/plan?newer=253402300800000", HTTPStatus.BAD_REQUEST, "is no time"),
