@@ -1,4 +1,4 @@
-"""What drives each kind of run."""
+"""What drives each kind of run, and who may."""
 
 from __future__ import annotations
 
@@ -13,7 +13,28 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from ops.bulk_runs import Work
+    from pipeline.database import Connection
     from pipeline.settings import Settings
+
+
+async def require_rights(connection: Connection, kind: RunKind) -> None:
+    """Refuse whoever may not do what a kind of run does, before it goes on.
+
+    Raises:
+        OpsError: the user may not; says who may.
+    """
+    match kind:
+        case RunKind.FORGET:
+            await forget.require_rights(connection)
+        case (
+            RunKind.DEAD_DISCARD
+            | RunKind.DEAD_REPLAY
+            | RunKind.HISTORY_REPLAY
+            | RunKind.CALLOUT_REPLAY
+        ):
+            pass
+        case unknown:
+            assert_never(unknown)
 
 
 def work_of(kind: RunKind, settings: Settings) -> AbstractAsyncContextManager[Work]:

@@ -79,6 +79,22 @@ def classify(error: BaseException) -> Kind:
     return Kind.TRANSIENT
 
 
+# SQLSTATE classes that blame the statement or who sends it: feature not supported, cardinality
+# violation, syntax error or access rule violation.
+_BLAMES_STATEMENT: Final = ("0A", "21", "42")
+
+
+def blames_statement(error: BaseException) -> bool:
+    """Tell whether PostgreSQL refuses a statement as such: the same one is refused again.
+
+    A worker holds all the same, lest changes become dead letters for our own mistake. Where a
+    person waits for the end, it is better told at once.
+    """
+    return isinstance(error, asyncpg.PostgresError) and str(error.sqlstate).startswith(
+        _BLAMES_STATEMENT
+    )
+
+
 class RetryReason(StrEnum):
     """Why something is tried again. A metric's label, so the set is closed."""
 

@@ -212,8 +212,10 @@ class PenstockProcesses:
 
     async def run(self, *arguments: str, stdin: str = "") -> Result:
         """Run one `penstock` command to its end."""
-        # Who migrates, or readies a restored database, owns the tables.
-        role = None if arguments[0] in {"migrate", "restored"} else Role.OPERATOR
+        # Who migrates, readies a restored database, or erases somebody owns the tables.
+        is_erasing = arguments[0] == "forget" and "--apply" in arguments
+        is_owner = is_erasing or arguments[0] in {"migrate", "restored"}
+        role = None if is_owner else Role.OPERATOR
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

@@ -73,6 +73,7 @@ WITHOUT_ROWS: Final = frozenset({"delivery_try", "redelivery", "reevaluation", "
 _DESCRIBED: Final = '{"name": "Event", "fields": [{"name": "Id", "type": "id"}]}'
 _SET_UP: Final = (
     ("suppress add blocked@example.com --org {a} --reason {name}", ""),
+    ("suppress add example.org --org {a} --reason {name}:ana@example.com", ""),
     ("org describe {described} --org {a}", ""),
     ("org watch {a} Task.Description", ""),
     ("org load {a} --object User", ""),

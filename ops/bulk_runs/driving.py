@@ -25,7 +25,7 @@ from ops.bulk_runs.model import RunState
 from ops.bulk_runs.store import COLUMNS, run_of, show
 from ops.errors import OpsError
 from pipeline.database import DATABASE_ERRORS
-from pipeline.errors import Kind, TransientError, classify
+from pipeline.errors import Kind, TransientError, blames_statement, classify
 from pipeline.lifecycle import wait_or_stop
 
 if TYPE_CHECKING:
@@ -192,4 +192,4 @@ async def _renew(pool: Pool, lease: _Lease) -> None:
 
 def _is_transient(error: BaseException) -> bool:
     known = isinstance(error, (TransientError, *DATABASE_ERRORS))
-    return known and classify(error) is Kind.TRANSIENT
+    return known and classify(error) is Kind.TRANSIENT and not blames_statement(error)

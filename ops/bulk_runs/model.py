@@ -90,6 +90,6 @@ class Work(Protocol):
 
         Raises:
             Exception: a `TransientError`, or an error of the database that `classify` calls
-                transient: the step is tried again. Anything else fails the run, which keeps its
-                place and can be resumed.
+                transient: the step is tried again. Anything else, and a statement that is refused
+                as such, fails the run, which keeps its place and can be resumed.
         """

@@ -19,6 +19,7 @@ from ops import bulk_runs
 from ops.actions import command_line_actor
 from ops.bulk_runs import LEASE_S, BulkRun, RunState
 from ops.errors import OpsError
+from ops.forget import told_of_wait
 from ops.replay.callouts import told_of_gone
 from ops.run_kinds import work_of
 from pipeline import logs
@@ -66,6 +67,8 @@ def counts(run: BulkRun) -> str:
         parts.append(f"{run.skipped_count:,} skipped")
     if run.failed_count:
         parts.append(f"{run.failed_count:,} failed")
+    if (wait := told_of_wait(run)) is not None:
+        parts.append(wait)
     return ", ".join(parts)
 
 

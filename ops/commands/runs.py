@@ -12,6 +12,7 @@ from ops.actions import command_line_actor
 from ops.bulk_runs import OPEN
 from ops.commands import limit as limits
 from ops.commands.run_progress import counts, drive_in_foreground, ending, wait_for_lease
+from ops.run_kinds import require_rights
 from ops.runtime import (
     ROW_ID,
     Runtime,
@@ -153,6 +154,7 @@ async def _cancel(runtime: Runtime, run_id: int) -> BulkRun:
 async def _resume(runtime: Runtime, run_id: int) -> BulkRun:
     settings = runtime.settings(BROKER_URL, DATABASE_URL)
     async with runtime.database() as connection:
+        await require_rights(connection, (await bulk_runs.show(connection, run_id)).kind)
         await wait_for_lease(connection, run_id)
         resumed = await bulk_runs.resume(connection, run_id, actor=command_line_actor())
     return await drive_in_foreground(settings, resumed)

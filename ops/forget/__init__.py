@@ -5,7 +5,19 @@ and every transaction that could have read it is over, before what came of it is
 """
 
 from ops.forget.kept import Kept, again, kept
-from ops.forget.plan import ForgetPlan, Person, begin, named, plan
-from ops.forget.run import work
+from ops.forget.plan import ForgetPlan, Person, begin, named, plan, require_rights
+from ops.forget.run import told_of_wait, work
 
-__all__ = ["ForgetPlan", "Kept", "Person", "again", "begin", "kept", "named", "plan", "work"]
+__all__ = [
+    "ForgetPlan",
+    "Kept",
+    "Person",
+    "again",
+    "begin",
+    "kept",
+    "named",
+    "plan",
+    "require_rights",
+    "told_of_wait",
+    "work",
+]

@@ -30,6 +30,13 @@ _RESTORE: Final = """
     SELECT $1, mark, until FROM unnest($2::text[], $3::bigint[]) AS kept (mark, until)
     ON CONFLICT (org_id, mark) DO UPDATE SET until = excluded.until"""
 
+# The list has an address that is blocked by the same hash.
+_BLOCK: Final = """
+    INSERT INTO suppression (org_id, value, reason)
+    SELECT $1, mark, 'forgotten' FROM unnest($2::text[], $3::bigint[]) AS kept (mark, until)
+    WHERE mark LIKE 'address:%' AND until IS NULL
+    ON CONFLICT DO NOTHING"""
+
 
 class Tombstone(msgspec.Struct, frozen=True):
     """A record's id or an address's keyed hash; `until` is Unix ms, None for always."""
@@ -75,5 +82,7 @@ async def again(connection: Connection, known: Kept, *, actor: str) -> list[Bulk
         person = Person(org_id, [row["address"] for row in found], record_ids, tells=False)
         async with connection.transaction():
             runs.append(await begin(connection, person, actor=actor))
-            await connection.execute(_RESTORE, org_id, marks, [one.until for one in own])
+            kept_as = (org_id, marks, [one.until for one in own])
+            await connection.execute(_RESTORE, *kept_as)
+            await connection.execute(_BLOCK, *kept_as)
     return runs

@@ -14,6 +14,7 @@ import msgspec
 
 from pipeline import envelope
 from pipeline.gzip_text import GzipError
+from pipeline.objects import long_id
 from workers.forgotten import alone, own_addresses
 from workers.received import decode_item
 
@@ -63,13 +64,14 @@ async def clear_page(
     cleared_count = 0
     for row in rows:
         original: bytes = row["original"]
-        left = _message(original, wanted) if row["is_message"] else _text(original, wanted)
+        is_message = row["is_message"]
+        left = _message(original, org_id, wanted) if is_message else _text(original, wanted)
         if left == original:
             continue
         cleared_count += 1
         if left is None:
             await connection.execute(_DELETE, row["dead_letter_id"])
-        elif not row["is_message"]:
+        elif not is_message:
             await connection.execute(_WRITE, row["dead_letter_id"], left)
         elif not await connection.fetchval(
             _WRITE_MESSAGE, row["dead_letter_id"], left, hashlib.sha256(left).digest()
@@ -83,7 +85,7 @@ def _text(original: bytes, wanted: Wanted) -> bytes:
     return original if pattern is None else pattern.sub(b"forgotten", original)
 
 
-def _message(original: bytes, wanted: Wanted) -> bytes | None:
+def _message(original: bytes, org_id: str, wanted: Wanted) -> bytes | None:
     """Return a message without the person; None if nothing is left of it."""
     try:
         items = envelope.decode(original)
@@ -91,18 +93,22 @@ def _message(original: bytes, wanted: Wanted) -> bytes | None:
         return None if _says(original, wanted) else original
     if not any(_says(_plain(item), wanted) for item in items):
         return original
-    kept = [left for item in items for left in _item(item, wanted)]
+    kept = [left for item in items for left in _item(item, org_id, wanted)]
     return envelope.encode(kept) if kept else None
 
 
-def _item(item: Item, wanted: Wanted) -> Iterator[Item]:
-    """Yield what is left of a callout. One that cannot be decoded goes whole."""
+def _item(item: Item, org_id: str, wanted: Wanted) -> Iterator[Item]:
+    """Yield what is left of a callout: all of another org's; nothing if it cannot be decoded."""
     text = _plain(item)
     if not _says(text, wanted):
         yield item
         return
     decoded = decode_item(item)
     if decoded.poison is not None:
+        return
+    orgs = {one.org_id for one in decoded.changes} | {long_id(one.org_id) for one in decoded.ranges}
+    if orgs and org_id not in orgs:
+        yield item
         return
     for change in decoded.changes:
         if change.record_id in wanted.record_ids or own_addresses(change) & wanted.addresses:

@@ -55,7 +55,7 @@ class Theirs(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The records of a page that are the person's, and where the next page begins; None: nowhere.
+    """The records of a page that are the person's, each once; where the next begins, None: nowhere.
 
     A place in the history is a key of it.
     """
@@ -79,6 +79,7 @@ async def in_history(
         likes(addresses),
         rf'"(?:Person)?Email"\s*:\s*"\s*(?:{_either(addresses)})\s*"',
     )
+    # A page has as many rows of a record as it changed.
     ids = {row["record_id"] for row in rows if row["is_theirs"]}
     return Found(sorted(ids), _next(rows, "captured_at", "capture_id", "record_id", "org_id"))
 

@@ -75,8 +75,13 @@ MENTIONS: Final = (
         {"error": "text"},
         org="coalesce(one.org_id, $1) = $1",
     ),
-    Mentions("suppression", {"value": "text", "org_id": "text"}, {"reason": "text"}, org=_ANY_ORG),
-    # What operators wrote into filters; who acted stays.
+    Mentions(
+        "suppression",
+        {"value": "text", "org_id": "text"},
+        {"reason": "text"},
+        org="one.org_id IN ('', $1)",
+    ),
+    # What operators wrote into filters, of whatever org; who acted stays.
     Mentions(
         "action", {"action_id": "bigint"}, {"parameters": "jsonb", "outcome": "text"}, org=_ANY_ORG
     ),

@@ -61,6 +61,8 @@ _BURY_ADDRESSES: Final = """
     ON CONFLICT (org_id, mark) DO UPDATE
     SET run_id = excluded.run_id, forgotten_at = excluded.forgotten_at,
         until = CASE WHEN stored.until IS NULL THEN NULL ELSE excluded.until END"""
+_MAY_ERASE: Final = """
+    SELECT has_table_privilege('tombstone', 'INSERT') AND has_table_privilege('change', 'DELETE')"""
 _REMEMBER: Final = "INSERT INTO forgetting (run_id, addresses) VALUES ($1, $2::text[])"
 
 
@@ -152,11 +154,29 @@ async def plan(connection: Connection, person: Person) -> ForgetPlan:
     )
 
 
+async def require_rights(connection: Connection) -> None:
+    """Refuse whoever may not erase, before anything is done.
+
+    Raises:
+        OpsError: the user does not own the tables; no role may erase (`pipeline.database.access`).
+    """
+    if not await connection.fetchval(_MAY_ERASE):
+        user = await connection.fetchval("SELECT current_user")
+        raise OpsError(
+            f"{user} may not erase people: only the owner of the tables may, as whom"
+            " `penstock migrate` is run"
+        )
+
+
 async def begin(connection: Connection, person: Person, *, actor: str) -> BulkRun:
     """Write the tombstones and begin the run; nobody drives it yet.
 
     From here on nothing that the named records or addresses come with is taken in.
+
+    Raises:
+        OpsError: the user may not erase.
     """
+    await require_rights(connection)
     async with connection.transaction():
         run = await bulk_runs.create(
             connection,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 import msgspec
 
-from ops.bulk_runs import BulkRun, Step
+from ops.bulk_runs import BulkRun, RunKind, Step
 from ops.forget import enrollments, letters, lists, people
 from ops.forget.letters import Wanted
 from ops.forget.places import BY_INDEX, DELETIONS, MENTIONS, replacing
@@ -80,6 +80,13 @@ class Phase(StrEnum):
 
 
 _PHASES: Final = tuple(Phase)
+_BEFORE: Final = "waits for transactions that began before it"
+_WAITS_FOR: Final = {
+    Phase.NAMED: _BEFORE,
+    Phase.FOUND: _BEFORE,
+    Phase.DELETED: _BEFORE,
+    Phase.TOLD: "waits for the relay to tell targets of the exits",
+}
 
 
 class At(msgspec.Struct, frozen=True):
@@ -112,6 +119,13 @@ class Chosen(msgspec.Struct, frozen=True):
     record_ids: list[str]
     is_blocked: bool
     tells: bool
+
+
+def told_of_wait(run: BulkRun) -> str | None:
+    """Say what a run that forgets somebody waits for, if it waits."""
+    if run.kind is not RunKind.FORGET:
+        return None
+    return _WAITS_FOR.get(msgspec.convert(run.cursor, At).phase)
 
 
 class _Forget:

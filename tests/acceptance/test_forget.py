@@ -80,7 +80,7 @@ async def test_no_dump_and_no_replay_has_who_was_forgotten_though_the_run_was_ki
         # The target has heard the exit and not answered yet: the run waits, and is killed.
         hooks.arrived.clear()
         hooks.go_on.clear()
-        # Only the owner of the tables erases.
+        # Only the owner of the tables erases, which the other commands are not run as.
         async with PenstockProcesses(
             penstock.environment, tmp_path_factory.mktemp("owner")
         ) as owner:
@@ -89,6 +89,8 @@ async def test_no_dump_and_no_replay_has_who_was_forgotten_though_the_run_was_ki
                 await hooks.arrived.wait()
             await forgetting.kill()
             hooks.go_on.set()
+            refused = await penstock.run("runs", "resume", "1")
+            assert (refused.returncode, "only the owner" in refused.stderr) == (1, True)
             resumed = await owner.run("runs", "resume", "1", "--json")
         assert resumed.json()["state"] == "finished"
         assert hooks.told()[-1] == ("sequence.recipient.removed", ADA)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from tests.servers import database_at, execute, new_name
 from tests.webhook import Webhooks
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
     from tests.processes import PenstockProcesses
@@ -56,9 +58,13 @@ STATE: Final = (
        FROM enrollment_event AS event ORDER BY 4, 5""",
     "SELECT idempotency_key, kind, target, recipient, generation FROM outbox ORDER BY 1",
     "SELECT FROM dead_letter",
+    "SELECT org_id, mark, until FROM tombstone ORDER BY mark",
+    "SELECT org_id, value, reason FROM suppression ORDER BY value",
 )
 UNTOLD: Final = "SELECT count(*) FROM outbox WHERE state = 'open'"
 CHANGES: Final = "SELECT count(*) FROM change"
+# Erased after the dump: one whom it has, and shall never come again, and one who came meanwhile.
+FORGOTTEN: Final = (("30", "--block"), ("70",))
 
 
 class Leads:
@@ -157,6 +163,8 @@ async def test_a_restored_dump_and_the_gap_from_the_log_are_the_database_that_wa
         await leads.go_on()
         await penstock.until_counted(leads.count, CHANGES)
         await penstock.until_counted(0, UNTOLD)
+        tombstones = await forget(penstock, org.org_id, tmp_path)
+        change_count = leads.count - len(FORGOTTEN)
         told = {headers["webhook-id"]: event for _, headers, event in webhooks.requests}
         expected = await state(penstock)
         await asyncio.gather(*(one.kill() for one in running))
@@ -164,27 +172,26 @@ async def test_a_restored_dump_and_the_gap_from_the_log_are_the_database_that_wa
         # after the dump, of which the restored database knows nothing.
         await leads.set(300, Status="Qualified")
         await leads.set(95, Status="Lost")
+        change_count += 2
         await ingest.kill()
-        name = new_name("restored")
-        server_url = database_at(lost_url, "postgres")
-        lost_name = lost_url.rpartition("/")[2].partition("?")[0]
-        await execute(server_url, f"DROP DATABASE {lost_name} WITH (FORCE)")
-        await execute(server_url, f"CREATE DATABASE {name}")
-        try:
-            penstock.environment["PENSTOCK_DATABASE__URL"] = database_at(lost_url, name)
-            run = await restore_and_replay(penstock, dump, since_ms, leads.count, relay_settings)
+        async with another_database(penstock):
+            run = await restore_and_replay(
+                penstock, (dump, tombstones), since_ms, change_count, relay_settings
+            )
             await penstock.until_counted(0, UNTOLD)
             restored = await state(penstock)
-        finally:
-            await execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
-            # For the fixture that drops it.
-            await execute(server_url, f"CREATE DATABASE {lost_name}")
 
     # What was received before the dump was begun was left alone.
     assert run["done_count"] < leads.count
-    later = ("lead95@", "lead300@", long_id("00Q5g0000000095"), long_id("00Q5g0000000300"))
-    assert without(later, restored) == without(later, expected)
-    heard = [event for _, _, event in webhooks.requests]
+    # Of who was erased, and came after the dump, the lost database had a firing without values.
+    differing = (
+        *("lead95@", "lead300@", long_id("00Q5g0000000095"), long_id("00Q5g0000000300")),
+        long_id("00Q5g0000000070"),
+    )
+    assert without(differing, restored) == without(differing, expected)
+    forgotten = [f"lead{number}@example.com" for number, *_ in FORGOTTEN]
+    assert not any(one in str(restored) for one in forgotten)
+    assert len(restored[-2]) == 4
     again = {headers["webhook-id"]: event for _, headers, event in webhooks.requests}
     new = {
         (again[key]["type"], again[key]["data"]["recipient"]) for key in again.keys() - told.keys()
@@ -193,7 +200,12 @@ async def test_a_restored_dump_and_the_gap_from_the_log_are_the_database_that_wa
         ("sequence.recipient.added", "lead300@example.com"),
         ("sequence.recipient.removed", "lead95@example.com"),
     }
-    assert told.keys() == {row[0] for row in expected[5]}
+    kept = {key for key, one in told.items() if one["data"].get("recipient") not in forgotten}
+    assert kept == {row[0] for row in expected[5]}
+    assert_no_number_is_of_two(event for _, _, event in webhooks.requests)
+
+
+def assert_no_number_is_of_two(heard: Iterable[dict[str, Any]]) -> None:
     # Nobody has the number that the lost database gave to somebody else.
     numbers = {
         (event["data"].get("enrollment_id"), event["data"].get("recipient")) for event in heard
@@ -209,19 +221,51 @@ def without(names: tuple[str, ...], tables: list[list[tuple[Any, ...]]]) -> list
     ]
 
 
+@asynccontextmanager
+async def another_database(penstock: PenstockProcesses) -> AsyncIterator[None]:
+    """Lose the database; a new one, empty, is in its place meanwhile."""
+    lost_url = penstock.environment["PENSTOCK_DATABASE__URL"]
+    name = new_name("restored")
+    server_url = database_at(lost_url, "postgres")
+    lost_name = lost_url.rpartition("/")[2].partition("?")[0]
+    await execute(server_url, f"DROP DATABASE {lost_name} WITH (FORCE)")
+    await execute(server_url, f"CREATE DATABASE {name}")
+    try:
+        penstock.environment["PENSTOCK_DATABASE__URL"] = database_at(lost_url, name)
+        yield
+    finally:
+        await execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+        # For the fixture that drops it.
+        await execute(server_url, f"CREATE DATABASE {lost_name}")
+
+
+async def forget(penstock: PenstockProcesses, org_id: str, folder: Path) -> str:
+    """Erase who is to be forgotten, each told of first; return the file of kept tombstones."""
+    for number, *options in FORGOTTEN:
+        email = f"lead{number}@example.com"
+        erased = await penstock.run("forget", org_id, "--email", email, *options, "--apply")
+        assert erased.returncode == 0, erased.stderr
+    kept = folder / "tombstones.json"
+    kept.write_bytes((await penstock.run("forget", "--kept")).stdout)
+    return str(kept)
+
+
 async def restore_and_replay(
     penstock: PenstockProcesses,
-    dump: str,
+    files: tuple[str, str],
     since_ms: int,
     change_count: int,
     relay_settings: dict[str, str],
 ) -> dict[str, Any]:
-    """Do as the runbook says; return the replay's run."""
+    """Do as the runbook says with a dump and kept tombstones; return the replay's run."""
+    dump, tombstones = files
     url = penstock.environment["PENSTOCK_DATABASE__URL"]
     await program("pg_restore", "--no-owner", "--exit-on-error", "-d", url, dump)
     assert (await penstock.run("migrate")).stdout == b"the database is up to date\n"
     ready = (await penstock.run("restored", "--json")).json()
     assert ready["received_until"] is not None
+    again = await penstock.run("forget", "--again", tombstones, "--apply", "--json")
+    assert [one["state"] for one in again.json()] == ["finished"]
     assert (await penstock.fetch(CHANGES))[0][0] < change_count
     await penstock.start_worker()
     await penstock.start_relay(**relay_settings)

@@ -86,6 +86,8 @@ BY_DOING: Final = (
     ("org resume {a}", "", 0),
     ("org rotate {a}", "", 0),
     ("org add {a} --sync-user 0055g00000AbCdEAAV", "", 1),
+    ("forget {a} --email ana@example.com --block --apply", "", 0),
+    ("forget {a} --email held@example.com --record {lead} --apply", "", 0),
 )
 # Commands that take no org. What they tell or do is of all orgs, or of what has a number.
 OF_EVERY_ORG: Final = frozenset(

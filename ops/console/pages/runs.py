@@ -18,6 +18,7 @@ from ops.console.dead_filter import chosen, fields_of
 from ops.console.rendering import page, render
 from ops.console.streams import stream
 from ops.errors import WrongUsage
+from ops.run_kinds import require_rights
 
 if TYPE_CHECKING:
     from ops.bulk_runs import BulkRun
@@ -133,6 +134,8 @@ async def move(request: web.Request) -> web.Response:
             case "cancel":
                 await bulk_runs.cancel(connection, run_id, actor=actor)
             case _:
+                run = await bulk_runs.show(connection, run_id)
+                await require_rights(connection, run.kind)
                 context.drivers.begin(await bulk_runs.resume(connection, run_id, actor=actor))
     raise web.HTTPSeeOther(f"/dead/runs/{run_id}")
 

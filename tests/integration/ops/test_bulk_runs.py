@@ -199,16 +199,25 @@ async def test_what_is_transient_is_held_and_nothing_of_its_step_stays(pool: Poo
     assert await handled(pool) == list(range(35))
 
 
-async def test_what_is_not_transient_fails_the_run_which_keeps_its_place(pool: Pool) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("no such thing"),
+        # A statement that no row is to blame for: the same one is refused for ever.
+        asyncpg.CardinalityViolationError("no such thing"),
+        asyncpg.InsufficientPrivilegeError("no such thing"),
+    ],
+)
+async def test_what_is_not_transient_fails_the_run_which_keeps_its_place(
+    pool: Pool, error: Exception
+) -> None:
     run = await begin(pool)
     with pytest.raises(RunFailed, match="no such thing"):
-        await drive(
-            pool, run, Numbers(35, lambda first: KeyError("no such thing") if first else None)
-        )
+        await drive(pool, run, Numbers(35, lambda first: error if first else None))
     async with pool.acquire() as connection:
         failed = await bulk_runs.show(connection, run.id)
         assert (failed.state, failed.done_count) == (RunState.FAILED, 10)
-        assert failed.error == "KeyError('no such thing')"
+        assert failed.error == f"{type(error).__name__}('no such thing')"
         await bulk_runs.resume(connection, run.id, actor=ACTOR)
     assert (await drive(pool, run, Numbers(35))).error is None
     assert await handled(pool) == list(range(35))

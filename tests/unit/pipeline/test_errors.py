@@ -12,6 +12,7 @@ from pipeline.errors import (
     Reason,
     RetryReason,
     TransientError,
+    blames_statement,
     classify,
     retry_reason,
 )
@@ -38,6 +39,12 @@ def test_an_error_that_blames_the_row_is_permanent(sqlstate_class: str) -> None:
 @pytest.mark.parametrize("sqlstate_class", HOLD)
 def test_every_other_class_of_database_error_holds(sqlstate_class: str) -> None:
     assert classify(of_sqlstate(f"{sqlstate_class}000")) is Kind.TRANSIENT
+
+
+@pytest.mark.parametrize("sqlstate_class", [*BLAME_THE_ROW, *HOLD])
+def test_a_statement_is_blamed_by_the_classes_that_no_waiting_mends(sqlstate_class: str) -> None:
+    error = of_sqlstate(f"{sqlstate_class}000")
+    assert blames_statement(error) == (sqlstate_class in {"0A", "21", "42"})
 
 
 def test_no_class_that_the_driver_knows_is_forgotten() -> None:

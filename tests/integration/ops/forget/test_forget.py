@@ -11,10 +11,12 @@ import msgspec
 import pytest
 
 from ops import bulk_runs, forget
-from ops.bulk_runs import RunState
-from ops.errors import WrongUsage
+from ops.bulk_runs import RunKind, RunState
+from ops.errors import OpsError, WrongUsage
+from ops.run_kinds import require_rights
+from pipeline.database.access import Role
 from tests import forgotten
-from tests.changes import inserted, message, received
+from tests.changes import OTHER_ORG_ID, inserted, message, received
 from tests.forgotten import ADA, BOB, CONTACT, LEAD, OTHER_TASK, PERSON, TASK
 from tests.salesforce import ORG_ID, callout, now_ms
 from tests.snapshots import snapshot
@@ -97,6 +99,44 @@ async def test_a_record_that_changed_often_is_one_record(pool: Pool, processor: 
     run = await forgotten.drive(pool, await forgotten.begin(pool))
     assert run.state is RunState.FINISHED
     assert forgotten.canaries_in(await forgotten.dump(pool)) == []
+
+
+async def test_of_a_dead_message_and_a_list_nothing_of_another_org_is_touched(
+    pool: Pool, processor: Processor
+) -> None:
+    # A sandbox has the ids of the org that it is a copy of.
+    theirs = callout([{"new": {"Id": LEAD, **PERSON}}], operation="insert", org_id=OTHER_ORG_ID)
+    own = inserted({"Id": LEAD, **PERSON}, {"Id": BOB, "LastName": "Bob"})
+    await pool.execute(
+        """INSERT INTO dead_letter (object, reason, error, original, message_hash, routing_key)
+           VALUES ('Lead', 'delivery_limit', 'x', $1, '\\x00', 'lead.insert')""",
+        message(theirs, own),
+    )
+    asked = f"{ADA} asked"
+    await pool.executemany(
+        "INSERT INTO suppression (org_id, value, reason) VALUES ($1, 'example.org', $2)",
+        [(ORG_ID, asked), (OTHER_ORG_ID, asked)],
+    )
+    await processor.process(received(*forgotten.callouts()))
+    await forgotten.drive(pool, await forgotten.begin(pool))
+
+    left, _, _ = decode(await pool.fetchval("SELECT original FROM dead_letter"))
+    assert [(one.org_id, one.record_id) for one in left] == [(OTHER_ORG_ID, LEAD), (ORG_ID, BOB)]
+    assert left[0].new == received(theirs)[0].new
+    reasons = await pool.fetch("SELECT org_id, reason FROM suppression")
+    assert dict(map(tuple, reasons)) == {ORG_ID: "forgotten asked", OTHER_ORG_ID: asked}
+
+
+async def test_only_the_owner_of_the_tables_erases(pool: Pool) -> None:
+    person = forget.named(ORG_ID, [ADA], [])
+    for role in Role:
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(f"SET LOCAL ROLE {role}")
+            with pytest.raises(OpsError, match=f"{role} may not erase people: only the owner"):
+                await forget.begin(connection, person, actor="op")
+            with pytest.raises(OpsError, match="only the owner"):
+                await require_rights(connection, RunKind.FORGET)
+    assert await pool.fetchval("SELECT count(*) FROM bulk_run") == 0
 
 
 async def test_nothing_that_was_captured_before_comes_in_again(

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ops.bulk_runs import BulkRun, RunKind, RunState
+from ops.commands.run_progress import ending
+
+
+def run(kind: RunKind, cursor: dict[str, Any], state: RunState = RunState.RUNNING) -> BulkRun:
+    return BulkRun(
+        id=7,
+        kind=kind,
+        state=state,
+        created_by="ana",
+        created_at="2026-05-01T12:00:00Z",
+        parameters={},
+        cursor=cursor,
+        total_count=None,
+        done_count=3,
+        skipped_count=0,
+        failed_count=0,
+        rate_per_s=1,
+        driven_by=None,
+        error=None,
+        settled_at=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("phase", "told"),
+    [
+        ("found", "3 done, waits for transactions that began before it"),
+        ("told", "3 done, waits for the relay to tell targets of the exits"),
+        ("letters", "3 done"),
+    ],
+)
+def test_a_run_that_forgets_somebody_says_what_it_waits_for(phase: str, told: str) -> None:
+    assert ending(run(RunKind.FORGET, {"phase": phase})) == f"run 7 is running: {told}"
+    assert ending(run(RunKind.DEAD_DISCARD, {"phase": phase})) == "run 7 is running: 3 done"
