@@ -4,16 +4,18 @@ Lock order and dedupe hold beside running workers because what could bring the p
 and every transaction that could have read it is over, before what came of it is erased.
 """
 
-from ops.forget.kept import Kept, again, kept
+from ops.forget.kept import ForgottenCount, Kept, again, count, kept
 from ops.forget.plan import ForgetPlan, Person, begin, named, plan, require_rights
 from ops.forget.run import told_of_wait, work
 
 __all__ = [
     "ForgetPlan",
+    "ForgottenCount",
     "Kept",
     "Person",
     "again",
     "begin",
+    "count",
     "kept",
     "named",
     "plan",

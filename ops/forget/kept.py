@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 _CHECK: Final = "SELECT penstock_address_mark('', '')"
 _READ: Final = "SELECT org_id, mark, until FROM tombstone ORDER BY org_id, mark"
+_COUNT: Final = """
+    SELECT count(*) FILTER (WHERE mark NOT LIKE 'address:%') AS record_count,
+           count(*) FILTER (WHERE mark LIKE 'address:%') AS address_count,
+           count(*) FILTER (WHERE mark LIKE 'address:%' AND until IS NULL) AS blocked_count
+    FROM tombstone WHERE org_id = $1"""
 _FIND_ADDRESSES: Final = """
     SELECT DISTINCT address FROM (
         SELECT lower(btrim(fields ->> 'Email')) AS address FROM record
@@ -51,6 +56,20 @@ class Kept(msgspec.Struct, frozen=True):
 
     check: str
     tombstones: list[Tombstone]
+
+
+class ForgottenCount(msgspec.Struct, frozen=True):
+    """How many tombstones an org has; of the addresses, how many are blocked."""
+
+    record_count: int
+    address_count: int
+    blocked_count: int
+
+
+async def count(connection: Connection, org_id: str) -> ForgottenCount:
+    """Count what is forgotten in an org."""
+    row = await connection.fetchrow(_COUNT, org_id)
+    return msgspec.convert(dict(row or {}), ForgottenCount)
 
 
 async def kept(connection: Connection) -> Kept:

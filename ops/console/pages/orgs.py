@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from ops import actions, audit_report, gaps, loads, org_lag, orgs
+from ops import actions, audit_report, forget, gaps, loads, org_lag, orgs
 from ops.actions import Action
 from ops.commands.org_lines import OVERDUE_AFTER
 from ops.console import asked
@@ -60,6 +60,7 @@ async def one(request: web.Request) -> web.Response:
             gaps=await gaps.listing(
                 connection, org_id=org_id, sobject=None, state=None, limit=_GAPS
             ),
+            forgotten=await forget.count(connection, org_id),
         )
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ops import actions, enrollments
+from ops import actions, enrollments, forget
 from ops.actions import Action
 from ops.console_tokens import Role
 from pipeline.database import open_pool
 from pipeline.settings import Database, Secret
 from tests.console import form_token, signed_in
 from tests.outbox_rows import add
-from tests.salesforce import ORG_ID
+from tests.salesforce import LEAD_ID, ORG_ID
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -55,6 +56,20 @@ async def test_what_could_not_be_done_is_not_written_down(
         async with client.post(path, data=form) as response:
             assert response.status == HTTPStatus.CONFLICT
     assert await actions.listing(connection, limit=9) == []
+
+
+async def test_an_org_says_how_many_are_forgotten_and_of_nobody_who(
+    client: Client, connection: Connection
+) -> None:
+    await signed_in(client, connection, Role.VIEW)
+    for emails, is_blocked in ((["ada@example.com"], True), (["bob@example.com"], False)):
+        person = forget.named(ORG_ID, emails, [LEAD_ID], is_blocked=is_blocked)
+        await forget.begin(connection, person, actor="dpo")
+    async with client.get(f"/orgs/{ORG_ID}") as response:
+        text = await response.text()
+    told = re.sub(r"<[^>]+>", " ", text.partition('id="forgotten"')[2]).split()
+    assert "Records 1 Addresses 2 of which blocked for ever: 1" in " ".join(told)
+    assert "example.com" not in text
 
 
 async def test_held_enrolments_are_released_one_by_one_or_by_sequence(
