@@ -116,40 +116,42 @@ async def test_a_change_goes_all_the_way_with_each_process_as_its_own_user(
 
 
 async def test_a_process_whose_password_becomes_wrong_lives_and_is_not_ready_until_it_is_right(
-    penstock: PenstockProcesses, users: AsUser
+    operator: PenstockProcesses, users: AsUser, postgres_server: PrivatePostgres
 ) -> None:
     target = {
         "PENSTOCK_RELAY__WEBHOOK_URL": "http://127.0.0.1:9/",
         "PENSTOCK_RELAY__WEBHOOK_SECRET": SECRET,
     }
     idle = {
-        "worker": await penstock.start_worker("lead", **users("worker")),
-        "relay": await penstock.start_relay(**target, **users("relay")),
-        "console": await penstock.start_console(**users("console")),
+        "worker": await operator.start_worker("lead", **users("worker")),
+        "relay": await operator.start_relay(**target, **users("relay")),
+        "console": await operator.start_console(**users("console")),
     }
-    # Orgs that it knows it serves without the database.
-    ingest = await penstock.start_ingest(**users("ingest"))
-    passwords = {name: urlsplit(users(name)["PENSTOCK_DATABASE__URL"]).username for name in idle}
-    for user in passwords.values():
-        await penstock.fetch(f"ALTER USER {user} PASSWORD 'another'")
-        await penstock.fetch(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", user
-        )
-    for name, running in idle.items():
-        told = (
-            f'"database": "InvalidPasswordError: password authentication failed for user \\"{name}'
-        )
-        await running.until_told(penstock.session, told)
-    late = await penstock.launch("worker", "WORKER", users("worker"))
-    await late.until_told(penstock.session, '"database": "')
+    ingest = await operator.start_ingest(**users("ingest"))
+
+    async def set_passwords(password: str) -> None:
+        for name in (*idle, "ingest"):
+            user = urlsplit(users(name)["PENSTOCK_DATABASE__URL"]).username
+            await execute(postgres_server.url, f"ALTER USER {user} PASSWORD '{password}'")
+            await execute(
+                postgres_server.url,
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'",  # noqa: S608
+            )
+
+    await set_passwords("another")
+    refused = "InvalidPasswordError: password authentication failed"
+    for running in idle.values():
+        await running.until_told(operator.session, f'"database": "{refused}')
+    late = await operator.launch("worker", "WORKER", users("worker"))
+    await late.until_told(operator.session, f'"database": "holding: {refused}')
     for running in (*idle.values(), late):
-        async with penstock.session.get(f"{running.admin_url}/healthz") as response:
+        async with operator.session.get(f"{running.admin_url}/healthz") as response:
             assert response.ok
-    await ingest.ready(penstock.session)
-    for user in passwords.values():
-        await penstock.fetch(f"ALTER USER {user} PASSWORD '{PASSWORD}'")
+    # The orgs that it has read are served.
+    await ingest.ready(operator.session)
+    await set_passwords(PASSWORD)
     for running in (*idle.values(), late):
-        await running.ready(penstock.session)
+        await running.ready(operator.session)
 
 
 async def test_a_process_that_may_not_declare_says_who_should(
