@@ -38,8 +38,8 @@ class _Flow:
 class Progress:
     """Follows deliveries from hand-over to settlement.
 
-    One that was handed over before says nothing of where the queue is, and neither does a replay,
-    which no ingest published.
+    What was handed over before comes out of turn: it tells how far the queue was, and is not held.
+    A replay, which no ingest published, tells nothing.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,8 @@ class Progress:
         flow = self._flows.setdefault(key, _Flow())
         self._flows.move_to_end(key)
         flow.taken_ms = max(flow.taken_ms, sent_ms)
-        flow.in_hand[sent_ms] = flow.in_hand.get(sent_ms, 0) + 1
+        if not message.redelivered:
+            flow.in_hand[sent_ms] = flow.in_hand.get(sent_ms, 0) + 1
         while len(self._flows) > _MAX_FLOWS:
             self._flows.popitem(last=False)
 
@@ -71,7 +72,7 @@ class Progress:
             self._settled[sobject] += change_count
         key, sent_ms = _published(message)
         flow = self._flows.get(key) if key is not None else None
-        if flow is None or sent_ms not in flow.in_hand:
+        if flow is None or message.redelivered or sent_ms not in flow.in_hand:
             return
         flow.in_hand[sent_ms] -= 1
         if flow.in_hand[sent_ms] == 0:
@@ -93,8 +94,6 @@ def _published(message: AbstractIncomingMessage) -> tuple[_Key | None, int]:
     headers: Mapping[str, object] = message.headers
     source, sent_ms = headers.get(SOURCE_HEADER), headers.get(SENT_HEADER)
     sobject = topology.object_of(message.routing_key)
-    if message.redelivered or sobject is None:
-        return None, 0
-    if not isinstance(source, str) or not isinstance(sent_ms, int):
+    if sobject is None or not isinstance(source, str) or not isinstance(sent_ms, int):
         return None, 0
     return _Key(source, sobject), sent_ms

@@ -64,14 +64,27 @@ def test_each_ingest_and_object_has_its_own_place() -> None:
     ]
 
 
-def test_what_comes_again_or_is_replayed_says_nothing_of_the_place_but_counts() -> None:
+def test_a_replay_says_nothing_of_the_place_but_counts() -> None:
     progress = Progress()
-    again, replayed = delivery(10, again=True), delivery(None)
-    for one in (again, replayed):
-        progress.take(one)
-        progress.settle(one, 3)
+    replayed = delivery(None)
+    progress.take(replayed)
+    progress.settle(replayed, 3)
     assert marks(progress) == []
-    assert progress.report().settled == {SObject.LEAD: 6}
+    assert progress.report().settled == {SObject.LEAD: 3}
+
+
+def test_what_comes_again_says_how_far_the_queue_was_and_is_not_held() -> None:
+    progress = Progress()
+    # The worker that was handed it first died before it could tell.
+    progress.take(delivery(20, again=True))
+    assert marks(progress) == [Mark(ONE, SObject.LEAD, 20, None)]
+    first, again = delivery(30), delivery(30, again=True)
+    progress.take(first)
+    progress.take(again)
+    progress.settle(again, 1)
+    assert marks(progress) == [Mark(ONE, SObject.LEAD, 30, 30)]
+    progress.settle(first, 1)
+    assert marks(progress) == [Mark(ONE, SObject.LEAD, 30, None)]
 
 
 def test_what_a_lost_connection_held_is_held_no_more() -> None:
