@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-from ops.broker_definitions import NOTHING, USERS, files
+import yaml
+
+from ops.broker_definitions import NOTHING, USERS, definitions, files
 
 DEPLOY: Final = Path(__file__).parents[3] / "deploy"
 # | console | (nothing) | `^(penstock\\.replay\\|amq\\.default)$` | `^penstock\\.log$` |
@@ -31,3 +33,24 @@ def test_the_page_says_what_each_user_may() -> None:
 
 def test_no_file_lets_anybody_in() -> None:
     assert re.findall(r'"password(?:_hash)?": "(.*)"', files()["users.json"]) == [""] * 5
+
+
+def test_the_example_for_kubernetes_has_the_same_policies_and_permissions() -> None:
+    example = DEPLOY / "helm" / "examples" / "rabbitmq-definitions.yaml"
+    documents = [one for one in yaml.safe_load_all(example.read_text("utf-8")) if one]
+    policies = [one["spec"] for one in documents if one["kind"] == "Policy"]
+    assert [
+        (one["name"], one["pattern"], one["applyTo"], one["priority"], one["definition"])
+        for one in policies
+    ] == [
+        (one["name"], one["pattern"], one["apply-to"], one["priority"], one["definition"])
+        for one in definitions()["policies"]
+    ]
+    granted = {
+        one["metadata"]["name"]: one["spec"]["permissions"]
+        for one in documents
+        if one["kind"] == "Permission"
+    }
+    for name, may in USERS.items():
+        given = {kind: granted[name].get(kind) or NOTHING for kind in may._fields}
+        assert given == may._asdict(), name
