@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from pipeline.database.schema import migrations
+from pipeline.database import schema
 from tests.simulation.statements_enrollments import HANDLERS as ENROLLMENTS
 from tests.simulation.statements_relay import HANDLERS as RELAY
 from workers import (
@@ -199,8 +199,8 @@ async def _orgs(own: Transaction) -> list[Row]:
 
 HANDLERS: Final[dict[str, Handler]] = {
     "SELECT to_regclass('schema_migration') IS NOT NULL": _constant({"exists": True}),
-    "SELECT number FROM schema_migration": _constant(
-        *({"number": number} for number in migrations())
+    schema._READ: _constant(
+        *({"number": number, "unused_since": None} for number in schema.migrations())
     ),
     history._INSERT_HISTORY: _insert_history,
     history._UPSERT_RECORDS: _upsert_records,
