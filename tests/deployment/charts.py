@@ -39,6 +39,7 @@ RENDERINGS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "an object of its own kind": (
         "--set=keda.enabled=true",
+        "--set=relay.webhookUrl=https://sequences.example.com/hooks",
         "--set=worker.objects.lead.autoscaling.maxReplicas=9",
         "--set=worker.objects.lead.resources.limits.memory=1Gi",
         "--set=worker.objects.user.autoscaling.minReplicas=0",

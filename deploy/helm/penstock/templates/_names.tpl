@@ -20,14 +20,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
-{{/* A role's image: {root, role}. Only ingest may be of another version than the rest. */}}
 {{- define "penstock.image" -}}
-{{- $image := .root.Values.image -}}
-{{- $tag := (index .root.Values .role).tag -}}
-{{- if and $image.digest (not $tag) -}}
+{{- $image := .Values.image -}}
+{{- if $image.digest -}}
 {{ $image.repository }}@{{ $image.digest }}
 {{- else -}}
-{{ $image.repository }}:{{ $tag | default $image.tag | default .root.Chart.AppVersion }}
+{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end -}}
 

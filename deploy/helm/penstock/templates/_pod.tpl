@@ -61,7 +61,7 @@ spec:
   {{- end }}
   containers:
     - name: penstock
-      image: {{ include "penstock.image" . }}
+      image: {{ include "penstock.image" $root }}
       imagePullPolicy: {{ $values.image.pullPolicy }}
       {{- with .command }}
       command: {{ toJson . }}
