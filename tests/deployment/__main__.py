@@ -5,7 +5,16 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from tests.deployment import helm, image, monitoring, nginx, postgres, rabbitmq
+from tests.deployment import (
+    compose,
+    helm,
+    image,
+    monitoring,
+    nginx,
+    postgres,
+    rabbitmq,
+    systemd,
+)
 
 if TYPE_CHECKING:
     from tests.deployment.check import Check
@@ -13,6 +22,8 @@ if TYPE_CHECKING:
 # In the order of a change's way: image, machine, edge, broker, database, cluster, watching.
 CHECKS: Final[tuple[Check, ...]] = (
     *image.CHECKS,
+    *compose.CHECKS,
+    *systemd.CHECKS,
     *nginx.CHECKS,
     *rabbitmq.CHECKS,
     *postgres.CHECKS,
