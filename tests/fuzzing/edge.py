@@ -52,7 +52,7 @@ class _Known(edge.Known):
     def stale(self) -> bool:
         return False
 
-    async def read(self, connection: Connection) -> None:
+    async def read_one(self, connection: Connection, org_id: str) -> None:
         """The org stays as it is."""
 
 
