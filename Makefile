@@ -15,7 +15,7 @@ ENGINE ?= docker
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test clusters upgrade alerts simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package image
+.PHONY: help run test clusters upgrade alerts simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package wheel release image
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -95,6 +95,17 @@ docs: $(INSTALLED) ## Write what follows from the code: reference, alerts, dashb
 	@$(BIN)/python -m ops.reference > deploy/reference.md
 	@$(BIN)/python -m ops.monitoring.files
 	@$(BIN)/python -m ops.broker_definitions deploy/rabbitmq
+
+wheel: $(INSTALLED) ## Build dist/penstock-VERSION.whl and .tar.gz, from one commit always the same bytes
+	@rm -f dist/penstock-*.whl dist/penstock-*.tar.gz
+	@$(BIN)/hatchling build -d dist
+
+release: wheel ## Build both, and try the wheel in a fresh environment made from requirements.lock
+	@rm -rf dist/trial && $(PYTHON) -m venv dist/trial
+	@dist/trial/bin/pip --quiet --disable-pip-version-check install --require-hashes -r requirements.lock
+	@dist/trial/bin/pip --quiet --disable-pip-version-check install --no-deps --no-index dist/penstock-*.whl
+	@cd dist && trial/bin/penstock --version && sha256sum penstock-*.whl penstock-*.tar.gz
+	@rm -rf dist/trial
 
 image: $(INSTALLED) ## Build the image penstock:VERSION; ENGINE=podman ARGS='--push …' go to the engine
 	@version=$$($(BIN)/hatchling version) && $(ENGINE) build --file deploy/Dockerfile \
