@@ -269,14 +269,13 @@ def _is_undone(own: Transaction, kept: Row) -> bool:
 def _is_told_again(own: Transaction, kept: Row) -> bool:
     if kept["state"] == "superseded":
         return True
-    other = "exit" if kept["kind"] == "add" else "add"
-    undone = own.get("outbox", (kept["enrollment_id"], kept["generation"], other))
-    return (
-        kept["state"] == "delivered"
-        and undone is not None
-        and undone["state"] == "delivered"
-        and undone["settled_at"] >= kept["settled_at"]
-    )
+    told = [
+        row
+        for _, row in own.scan("outbox")
+        if row["enrollment_id"] == kept["enrollment_id"] and row["state"] == "delivered"
+    ]
+    last = max(told, key=lambda row: (row["settled_at"], row["outbox_id"]), default=kept)
+    return bool(kept["state"] == "delivered" and last["kind"] != kept["kind"])
 
 
 async def _nothing(_: Transaction, *__: object) -> list[Row]:

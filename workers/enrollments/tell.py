@@ -17,8 +17,9 @@ EnrollmentKey: TypeAlias = tuple[str, str, str]
 
 # What is joined is looked up row by row: a table without statistics would be read whole.
 # Leave word once for each generation and kind; return what is new. What was superseded is told
-# after all, and what was delivered, or may have been, and then undone by the other kind is told
-# again, under a key that the target does not know yet. An exit goes where its add went.
+# after all, and what was delivered, or may have been, and then undone by the other kind, of
+# whichever generation, is told again, under a key that the target does not know yet. An exit goes
+# where its add went.
 # Who was forgotten and is enrolled anew begins at the first generation again: under another key.
 _INSERT_OUTBOX: Final = """
     INSERT INTO outbox (enrollment_id, generation, kind, org_id, sequence, recipient, rule,
@@ -57,11 +58,11 @@ _INSERT_OUTBOX: Final = """
                 THEN excluded.idempotency_key || '_' || outbox.attempts
             ELSE outbox.idempotency_key
         END
-    WHERE outbox.state = 'superseded' OR outbox.state = 'delivered' AND EXISTS (
-        SELECT FROM outbox AS other
-        WHERE (other.enrollment_id, other.generation) = (outbox.enrollment_id, outbox.generation)
-          AND other.kind <> outbox.kind AND other.state = 'delivered'
-          AND other.settled_at >= outbox.settled_at)
+    WHERE outbox.state = 'superseded' OR outbox.state = 'delivered' AND outbox.kind <> (
+        SELECT last.kind FROM outbox AS last
+        WHERE last.enrollment_id = outbox.enrollment_id AND last.target = outbox.target
+          AND last.state = 'delivered'
+        ORDER BY last.settled_at DESC, last.outbox_id DESC LIMIT 1)
     RETURNING outbox_id, enrollment_id, generation, kind, (xmax = 0) AS is_new"""
 
 # Nobody waits any more for a held row whose generation is over or was taken back; the rows after it
