@@ -305,8 +305,9 @@ _SERVERS: Final = Group(
         Alert(
             "PenstockDatabaseUnreachable",
             Severity.CRITICAL,
+            # Ingest reads the orgs every 30 s, however long a minute is.
             f"{total(metrics.check_failing, ['job'], check=Like('database|outbox'))} > 0"
-            f" or {greatest(metrics.registry_age_seconds, ['job'])} > 3 * 60",
+            f" or {greatest(metrics.registry_age_seconds, ['job'])} > 180",
             2,
             "{{ $labels.job }} cannot work with PostgreSQL",
             "Nothing is lost: callouts are taken in for orgs that are known, and wait in the"

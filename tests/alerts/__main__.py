@@ -2,7 +2,8 @@
 
 `make alerts`: private servers, Penstock's processes, and a Prometheus that scrapes them by the
 deployed rules, where a minute lasts `--minute` seconds. Of each alert it prints what was broken,
-after how long it fired, by which case of its runbook it was mended, and after how long it was gone.
+after how long it fired, by which case of its runbook it was mended, and how long after the first of
+its commands the alert was gone.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ async def _try(trial: Trial, site: Site, prometheus: Prometheus, within_s: float
         await prometheus.until_quiet(trial.alert, within_s)
     except TimeoutError:
         raise Failed("it is there before anything was broken") from None
+    began = time.monotonic()
     async with trial.happen(site) as told:
-        began = time.monotonic()
         try:
             alert = await prometheus.until_fires(trial.alert, within_s)
         except TimeoutError:
@@ -51,8 +52,8 @@ async def _try(trial: Trial, site: Site, prometheus: Prometheus, within_s: float
         fired_s = time.monotonic() - began
         page = Runbook(site, alert, told)
         await page.check()
-        await page.mend(trial)
         began = time.monotonic()
+        await page.mend(trial)
         try:
             await prometheus.until_quiet(trial.alert, within_s)
         except TimeoutError:

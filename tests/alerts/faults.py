@@ -135,7 +135,7 @@ async def _kill_while_it_holds_much(site: Site) -> None:
 async def _beyond_ceiling(site: Site) -> AsyncIterator[dict[str, str]]:
     people = [site.record("Contact", LastName="Held") for _ in range(5)]
     await site.insert("Contact", *people)
-    yield {}
+    yield {"ORG": ORG_ID}
 
 
 @_fault

@@ -76,7 +76,9 @@ class Site:
         self.org = await ReadingOrg.connect(penstock, ORG_ID, _RULES)
         self.other = await ReadingOrg.connect(penstock, OTHER_ORG_ID, _RULES)
         for org in (self.org, self.other):
-            await self.beat(org)
+            # They load nothing, since they have nothing yet.
+            async for _ in org.obey():
+                pass
         self._senders = [asyncio.create_task(self._send(name)) for name in ("Lead", "Contact")]
 
     async def __aexit__(self, *_: object) -> None:
