@@ -326,7 +326,8 @@ _SERVERS: Final = Group(
         Alert(
             "PenstockUpkeepHeld",
             Severity.WARNING,
-            f"{least(metrics.upkeep_held)} == 1",
+            # Every process has the gauge, and only workers set it.
+            f"{least(metrics.upkeep_held, job='penstock-worker')} == 1",
             30,
             "No worker can keep the history's partitions",
             "Partitions are made two weeks ahead. When these are used up, workers hold changes.",
