@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 FOLDER: Final = DEPLOY / "runbooks"
 _HEADING: Final = re.compile(r"^(##+) (.+)$")
-_TIMEOUT_S: Final = 90.0
+# A node of RabbitMQ takes its time on a busy machine.
+_TIMEOUT_S: Final = 240.0
 
 
 class Section(NamedTuple):
