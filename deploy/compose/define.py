@@ -27,7 +27,7 @@ def main(url: str, *paths: str) -> None:
             json.dumps(definitions).encode(),
             {"Authorization": f"Basic {admin}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60):  # noqa: S310
+        with urllib.request.urlopen(request, timeout=300):  # noqa: S310
             print(f"imported {path}")  # noqa: T201
 
 
