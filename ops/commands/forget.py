@@ -128,11 +128,15 @@ async def _kept(runtime: Runtime) -> Kept:
 
 
 async def _again(runtime: Runtime, known: Kept, *, is_applied: bool) -> list[BulkRun]:
-    if not is_applied:
-        count = times(len(known.tombstones), "tombstone")
-        click.echo(f"{count} would be written and applied again: add --apply", err=True)
-        return []
     async with runtime.database() as connection:
+        missing = await forgetting.lacking(connection, known)
+        if not missing:
+            click.echo("the database has every one of these tombstones: nothing to do", err=True)
+            return []
+        if not is_applied:
+            count = f"{len(missing):,} of {times(len(known.tombstones), 'tombstone')}"
+            click.echo(f"{count} would be written and applied again: add --apply", err=True)
+            return []
         runs = await forgetting.again(connection, known, actor=command_line_actor())
     return [await _drive(runtime, one) for one in runs]
 

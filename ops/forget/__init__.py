@@ -4,7 +4,7 @@ Lock order and dedupe hold beside running workers because what could bring the p
 and every transaction that could have read it is over, before what came of it is erased.
 """
 
-from ops.forget.kept import ForgottenCount, Kept, again, count, kept
+from ops.forget.kept import ForgottenCount, Kept, again, count, kept, lacking
 from ops.forget.plan import ForgetPlan, Person, begin, named, plan, require_rights
 from ops.forget.run import told_of_wait, work
 
@@ -17,6 +17,7 @@ __all__ = [
     "begin",
     "count",
     "kept",
+    "lacking",
     "named",
     "plan",
     "require_rights",

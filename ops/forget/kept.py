@@ -79,10 +79,10 @@ async def kept(connection: Connection) -> Kept:
     return Kept(check, [msgspec.convert(dict(row), Tombstone) for row in rows])
 
 
-async def again(connection: Connection, known: Kept, *, actor: str) -> list[BulkRun]:
-    """Write kept tombstones and begin a run for each org that has any; nobody drives them yet.
+async def lacking(connection: Connection, known: Kept) -> list[Tombstone]:
+    """Return the kept tombstones that the database lacks, or has of an earlier erasure.
 
-    Targets are told nothing: they were when the person was forgotten.
+    Of the others the erasure is in the backup. Whoever came anew since is a new contact.
 
     Raises:
         OpsError: the database has another key, so that it cannot know an address by its hash.
@@ -92,9 +92,30 @@ async def again(connection: Connection, known: Kept, *, actor: str) -> list[Bulk
             "these tombstones are of another database: it was restored from before its first"
             " `penstock migrate` with tombstones, or they belong elsewhere"
         )
+    held = {(one.org_id, one.mark): one.until for one in (await kept(connection)).tombstones}
+    return [
+        one
+        for one in known.tombstones
+        if (one.org_id, one.mark) not in held or not _reaches(held[one.org_id, one.mark], one.until)
+    ]
+
+
+def _reaches(held: int | None, wanted: int | None) -> bool:
+    return held is None or (wanted is not None and wanted <= held)
+
+
+async def again(connection: Connection, known: Kept, *, actor: str) -> list[BulkRun]:
+    """Write what the database lacks of kept tombstones, and begin a run for each org of them.
+
+    Nobody drives the runs yet. Targets are told nothing: they were when the person was forgotten.
+
+    Raises:
+        OpsError: as `lacking`.
+    """
+    missing = await lacking(connection, known)
     runs = []
-    for org_id in sorted({one.org_id for one in known.tombstones}):
-        own = [one for one in known.tombstones if one.org_id == org_id]
+    for org_id in sorted({one.org_id for one in missing}):
+        own = [one for one in missing if one.org_id == org_id]
         marks = [one.mark for one in own]
         found = await connection.fetch(_FIND_ADDRESSES, org_id, marks)
         record_ids = [mark for mark in marks if not mark.startswith("address:")]

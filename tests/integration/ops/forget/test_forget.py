@@ -348,6 +348,31 @@ async def test_a_restored_database_forgets_again_by_kept_tombstones(
     assert forgotten.canaries_in(await forgotten.dump(pool)) == []
 
 
+async def test_who_came_anew_before_the_backup_is_not_forgotten_again_by_a_kept_tombstone(
+    pool: Pool, processor: Processor
+) -> None:
+    await processor.process(received(*forgotten.callouts()))
+    await forgotten.told(pool)
+    await forgotten.drive(pool, await forgotten.begin(pool))
+    await pool.execute("UPDATE tombstone SET until = $1 WHERE until IS NOT NULL", now_ms() - 60_000)
+    anew = {"Id": "00Q5g0000099999AAA", **PERSON, "Status": "Qualified"}
+    assert await processor.process(received(inserted(anew))) == Outcome(1, 0)
+
+    before = await forgotten.dump(pool)
+    async with pool.acquire() as connection:
+        known = await forget.kept(connection)
+        assert await forget.again(connection, known, actor="dpo") == []
+        # Erased once more since the backup: of that it has an earlier tombstone.
+        later = [
+            msgspec.structs.replace(one, until=one.until and now_ms()) for one in known.tombstones
+        ]
+        known = msgspec.structs.replace(known, tombstones=later)
+        assert await forgotten.dump(pool) == before
+        (run,) = await forget.again(connection, known, actor="dpo")
+    await forgotten.drive(pool, run)
+    assert forgotten.canaries_in(await forgotten.dump(pool)) == []
+
+
 async def test_a_message_that_the_broker_gives_up_later_is_kept_without_the_person(
     pool: Pool, processor: Processor
 ) -> None:
