@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+
 
 async def run_several(argv: Sequence[str], environments: Sequence[Mapping[str, str]]) -> int:
     """Run `argv` once with each environment until all have ended; return the exit code.
 
-    A signal goes to all of them: the first drains, the second kills. When one ends unasked, the
-    others are drained, and the code is 1: whoever started this starts all of them again. If this
-    process is killed, the kernel has them drain.
+    A signal goes to all of them: the first drains, the second kills. One that is ended by it while
+    it starts had nothing to drain. When one ends unasked, the others are drained, and the code is
+    1: whoever started this starts all of them again. If this process is killed, the kernel has
+    them drain.
     """
     processes = [await _start(argv, environment) for environment in environments]
     log.info("started", pids=[process.pid for process in processes])
@@ -37,7 +40,7 @@ async def run_several(argv: Sequence[str], environments: Sequence[Mapping[str, s
                 process.send_signal(received)
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPPING:
         loop.add_signal_handler(number, on_signal, number)
     waits = {asyncio.create_task(process.wait()): process for process in processes}
     failed = False
@@ -46,7 +49,8 @@ async def run_several(argv: Sequence[str], environments: Sequence[Mapping[str, s
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         for ended in done:
             status = ended.result()
-            if status or not stopping.is_set():
+            asked = stopping.is_set() and -status in {0, *_STOPPING}
+            if not asked:
                 failed = True
                 log.error("ended_unasked", pid=waits[ended].pid, how=describe(status))
         if failed and not stopping.is_set():
