@@ -93,6 +93,7 @@ BY_DOING: Final = (
 OF_EVERY_ORG: Final = frozenset(
     {
         *("up", "ingest", "worker", "migrate", "declare", "restored", "flow", "doctor", "actions"),
+        "probe",
         *("org list", "rules schema", "secrets new-key", "secrets rotate", "dead show"),
         *("runs cancel", "runs list", "runs pause", "runs resume", "runs show"),
         *("console token add", "console token list", "console token revoke"),
