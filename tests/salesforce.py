@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -122,10 +123,19 @@ class Salesforce:
         url = f"{self._penstock.ingest_url}/v1/orgs/{self.org_id}/{route}"
         return await self._penstock.session.post(url, data=body, headers=headers)
 
-    async def send(self, document: object, **signing: Any) -> aiohttp.ClientResponse:  # noqa: ANN401
+    async def send(
+        self,
+        document: object,
+        *,
+        compressed: bool = False,
+        **signing: Any,  # noqa: ANN401
+    ) -> aiohttp.ClientResponse:
         """Sign and post a callout; return the answer, read."""
         body = document if isinstance(document, bytes) else msgspec.json.encode(document)
-        response = await self.post("changes", body, sign(self.secret, body, **signing))
+        headers = sign(self.secret, body, **signing)
+        if compressed:
+            body, headers = gzip.compress(body), {**headers, "Content-Encoding": "gzip"}
+        response = await self.post("changes", body, headers)
         await response.read()
         return response
 

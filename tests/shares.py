@@ -18,7 +18,7 @@ _LAST_CHARACTERS: Final = 2000
 # What each kind of process counts of its work.
 _DONE: Final = {
     "ingest": r"^penstock_changes_accepted_total\S* (\S+)$",
-    "worker": r"^penstock_changes_committed_total\S* (\S+)$",
+    "worker": r'^penstock_deliveries_settled_total\S*outcome="acked"\S* (\S+)$',
     "relay": r'^penstock_outbox_deliveries_total\S*outcome="delivered"\S* (\S+)$',
 }
 
