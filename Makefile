@@ -15,7 +15,7 @@ ENGINE ?= docker
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test clusters upgrade alerts simulate chaos fuzz overload check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package wheel release image
+.PHONY: help run test clusters upgrade alerts simulate chaos fuzz overload autoscaling check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package wheel release image
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile

@@ -8,10 +8,20 @@ import click
 
 from ops import actions, conditions, field_types, orgs
 from ops.actions import Action, command_line_actor
+from ops.commands.limit import first, one_more
 from ops.commands.load_lines import needed_lines
 from ops.commands.org_lines import OrgLine, org_line, org_lines
 from ops.commands.org_load import load, loads_
-from ops.runtime import Runtime, as_json, pass_runtime, print_json, print_table, printable, run
+from ops.runtime import (
+    Runtime,
+    as_json,
+    limit_option,
+    pass_runtime,
+    print_json,
+    print_table,
+    printable,
+    run,
+)
 from pipeline.objects import long_id
 
 if TYPE_CHECKING:
@@ -45,11 +55,13 @@ def add(runtime: Runtime, org_id: str, sync_user: str, time_zone: str, *, json: 
 
 
 @org.command("list")
+@limit_option
+@click.option("--after", default="", metavar="ORG_ID", help="Those whose ids come after this one.")
 @as_json
 @pass_runtime
-def list_(runtime: Runtime, *, json: bool) -> None:
+def list_(runtime: Runtime, limit: int, after: str, *, json: bool) -> None:
     """List the orgs, whether they are connected, and what they last told of themselves."""
-    rows = run(_list(runtime))
+    rows = first(run(_list(runtime, after, one_more(limit))), limit)
     if json:
         print_json(rows)
     else:
@@ -194,9 +206,9 @@ async def _add(runtime: Runtime, org_id: str, sync_user: str, time_zone: str) ->
         )
 
 
-async def _list(runtime: Runtime) -> list[OrgState]:
+async def _list(runtime: Runtime, after: str, limit: int) -> list[OrgState]:
     async with runtime.database() as connection:
-        return await orgs.listing(connection)
+        return await orgs.listing(connection, after=after, limit=limit)
 
 
 async def _show(runtime: Runtime, org_id: str | None) -> OrgState:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.objects import SObject
 from tests.autoscaling import numbers
-from tests.autoscaling.depth import HttpDepth
+from tests.autoscaling.depth import Depth
 from tests.autoscaling.run import Load, Run
 from tests.benchmarks.site import open_site
 from tests.benchmarks.systems import open_penstock
@@ -63,7 +63,7 @@ async def _run(scaled: ScaledObject, load: Load) -> Outcome:
         # The benchmark's lets everything in.
         del penstock.environment["PENSTOCK_INGEST__BACKLOG_S"]
         management_url = site.rabbitmq.management_url
-        depth = HttpDepth(penstock.session, management_url, corner.broker_url, _OBJECT)
+        depth = Depth(penstock.session, management_url, corner.broker_url, _OBJECT)
         run = Run(
             penstock,
             scaled,

@@ -1,21 +1,18 @@
-"""How much waits in a queue, as KEDA's RabbitMQ scaler asks.
+"""How much waits in a queue, as KEDA's RabbitMQ scaler asks for it over http.
 
-Over http it counts what waits and what workers hold, as the management API has it, which is up to
-5 s old; over amqp only what waits.
+It counts what waits and what workers hold, as the management API has it, which is up to 5 s old.
 
 Source: KEDA documentation, "RabbitMQ Queue": protocol, and the note on unacknowledged messages.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-import aio_pika
 from yarl import URL
 
 from pipeline import topology
-from pipeline.queues import read_queue
 
 if TYPE_CHECKING:
     import aiohttp
@@ -23,39 +20,20 @@ if TYPE_CHECKING:
     from pipeline.objects import SObject
 
 
-class Depth(Protocol):
-    """Returns how many messages KEDA sees."""
-
-    async def __call__(self) -> int: ...
-
-
-class HttpDepth:
-    """Asks the management API."""
+class Depth:
+    """Asks for one object's queue, in the virtual host that a URL of the broker names."""
 
     def __init__(
         self, session: aiohttp.ClientSession, management_url: str, broker_url: str, sobject: SObject
     ) -> None:
         self._session = session
         vhost = urlsplit(broker_url).path.removeprefix("/") or quote("/", safe="")
-        self._url = URL(
-            f"{management_url}/api/queues/{vhost}/{topology.queue_name(sobject)}", encoded=True
-        )
+        queue = topology.queue_name(sobject)
+        self._url = URL(f"{management_url}/api/queues/{vhost}/{queue}", encoded=True)
 
     async def __call__(self) -> int:
+        """Return how many messages KEDA sees."""
         async with self._session.get(self._url) as response:
             response.raise_for_status()
-            # A queue without statistics yet has none waiting.
+            # A queue without statistics yet has none.
             return int((await response.json()).get("messages", 0))
-
-
-class AmqpDepth:
-    """Declares the queue passively, on a connection of its own."""
-
-    def __init__(self, broker_url: str, sobject: SObject) -> None:
-        self._broker_url = broker_url
-        self._sobject: Final = sobject
-
-    async def __call__(self) -> int:
-        async with await aio_pika.connect(self._broker_url) as connection:
-            queue = await read_queue(connection, self._sobject)
-            return 0 if queue is None else queue.depth_count

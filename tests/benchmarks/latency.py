@@ -70,7 +70,7 @@ async def measure(site: Site, packed: Sequence[Packed], rate: float, seconds: fl
     """
     async with (
         site.corner() as corner,
-        _open_target() as (target_url, arrived),
+        open_target() as (target_url, arrived),
         open_penstock(corner) as processes,
     ):
         await processes.start_ingest()
@@ -116,7 +116,7 @@ async def _times(corner: Corner, query: str) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def _open_target() -> AsyncIterator[tuple[str, dict[str, float]]]:
+async def open_target() -> AsyncIterator[tuple[str, dict[str, float]]]:
     """Yield the URL of a webhook, and when each capture's delivery came (Unix seconds)."""
     arrived: dict[str, float] = {}
 
