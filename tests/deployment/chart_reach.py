@@ -47,6 +47,22 @@ def wrong_reach(
         if is_bounded and open_rules:
             yield f"{name}: anybody may, by {open_rules}"
     yield from _services(documents)
+    yield from _own_pods(documents)
+
+
+def _own_pods(documents: tuple[Document, ...]) -> Iterator[str]:
+    """Yield Deployments that do not select their own pods, and those alone."""
+    templates = pods(documents)
+    for document in documents:
+        if document["kind"] == "Deployment":
+            selector = document["spec"]["selector"]
+            found = [
+                name
+                for name, template in templates.items()
+                if _selects(selector, template["metadata"]["labels"])
+            ]
+            if found != [title(document)]:
+                yield f"{title(document)}: selects the pods of {found}"
 
 
 def _services(documents: tuple[Document, ...]) -> Iterator[str]:

@@ -10,7 +10,8 @@ brings back those that the old ones ran with, and no checksum has to say so.
 {{- $values := .root.Values -}}
 metadata:
   labels:
-    {{- include "penstock.labels" $root | nindent 4 }}
+    {{- /* No version of the chart: a new one alone replaces no pod. */}}
+    {{- include "penstock.selector" $root | nindent 4 }}
     {{- include "penstock.component" . | nindent 4 }}
     {{- with $values.podLabels }}{{ toYaml . | nindent 4 }}{{ end }}
   annotations:
