@@ -68,6 +68,25 @@ async def test_orgs_are_added_listed_rotated_and_paused(commands: PenstockProces
     assert b"whsec_" not in listed.stdout + shown.stdout
 
 
+async def test_a_version_says_whether_it_can_work_with_a_database(
+    commands: PenstockProcesses,
+) -> None:
+    check = ("migrate", "--check")
+    await commands.fetch("UPDATE schema_migration SET number = 9999 WHERE number = 19")
+    lacking = await commands.run(*check)
+    assert (lacking.returncode, lacking.stdout) == (1, b"")
+    assert "lacks 1 of Penstock's migrations: run `penstock migrate`" in lacking.stderr
+    await commands.fetch("INSERT INTO schema_migration (number) VALUES (19)")
+    ready = await commands.run(*check)
+    assert ready.stdout.startswith(b"the database is ready for this version; a later one has")
+    # Nor is such a version let near a database that is without what it needs.
+    await commands.fetch("UPDATE schema_migration SET unused_since = 9998 WHERE number = 9999")
+    for command in (check, ("migrate",)):
+        refused = await commands.run(*command)
+        assert refused.returncode == 1
+        assert "at least 9998 is asked for; upgrade it" in refused.stderr
+
+
 async def test_rules_are_applied_all_or_none_and_every_version_stays(
     commands: PenstockProcesses, tmp_path: Path
 ) -> None:
