@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 FUZZ := $(VENV)/.fuzz
-# The whole suite is shared between the cores, each process with servers of its own: mostly it waits.
-SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
+# The whole suite is shared by processes, each with servers of its own: since they often wait, three
+# are right for two cores.
+SHARED := --numprocesses 3 --dist loadfile
 
 # Whatever builds images from a Dockerfile: docker, podman.
 ENGINE ?= docker

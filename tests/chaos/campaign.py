@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = ("-m", "ops")
 _TRANSACTIONS_PER_S: Final = 15.0
-# A statement that nobody answers any more is given up after a minute, its rollback after another.
+# A statement that nobody answers any more is given up after 30 s; the rest is for a busy machine.
 _RECOVERED_WITHIN_S: Final = 240.0
 _ACCEPTED_WITHIN_S: Final = 60.0
 
