@@ -49,12 +49,13 @@ spec:
   affinity: {{ toYaml . | nindent 4 }}
   {{- end }}
   {{- with .spread }}
-  # Over zones, and over nodes in them; pods of the version before do not count.
+  # Over zones where there are any, and over nodes in them; pods of the version before do not count.
   topologySpreadConstraints:
-    {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
-    - topologyKey: {{ . }}
+    {{- range $key, $unsatisfiable := dict
+      "topology.kubernetes.io/zone" "ScheduleAnyway" "kubernetes.io/hostname" .whenUnsatisfiable }}
+    - topologyKey: {{ $key }}
       maxSkew: 1
-      whenUnsatisfiable: {{ $.spread.whenUnsatisfiable }}
+      whenUnsatisfiable: {{ $unsatisfiable }}
       nodeTaintsPolicy: Honor
       matchLabelKeys: [pod-template-hash]
       labelSelector: {{ include "penstock.podSelector" $ | nindent 8 }}
