@@ -34,7 +34,7 @@ async def two_generations(pool: Pool) -> Added:
         "SELECT captured_at, sequence, capture_id, rule, action, record_id, firing_id, 'always',"
         " NULL FROM enrollment_event ORDER BY captured_at DESC",
     )
-    return Added(*event)  # type: ignore[arg-type]  # as the columns are
+    return Added(*event)
 
 
 async def heard_last(pool: Pool, kind: str, generation: int) -> None:
