@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import ssl
+import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 FOLDER: Final = DEPLOY / "rabbitmq"
 # Of the machine that checks, not of the one that is to run: ports, and a disk that is shared.
 _OTHERWISE: Final = frozenset({"listeners.tcp", "disk_free_limit.relative"})
+_TOLD_WITHIN_S: Final = 60.0
+_ASK_EVERY_S: Final = 0.5
 _PASSWORD: Final = "of-a-user-of-the-check"
 _LINE: Final = re.compile(r"([a-z0-9_.]+)\s*=\s*(.+)")
 
@@ -143,17 +146,30 @@ async def _declared(tls_port: int, ca_file: Path) -> list[str]:
 
 
 async def _policies(management_url: str, prometheus_port: str) -> list[str]:
-    """Ask as the monitor which policy applies to each queue, and for metrics."""
-    address = urlsplit(management_url)
-    problems = []
+    """Ask as the monitor which policy applies to each queue, and for metrics, until it is told.
+
+    What a queue is counted as is known a while after its declaration (5 s, or more if it is busy).
+    """
+    until_s = time.monotonic() + _TOLD_WITHIN_S
     async with aiohttp.ClientSession() as session:
-        url = f"http://127.0.0.1:{address.port}/api/queues/{VHOST}"
-        login = aiohttp.BasicAuth(MONITOR, _PASSWORD)
-        async with session.get(url, auth=login, raise_for_status=True) as answer:
-            queues: list[dict[str, Any]] = await answer.json()
-        async with session.get(f"http://127.0.0.1:{prometheus_port}/metrics") as answer:
-            if topology.LOG not in await answer.text():
-                problems.append("metrics tell nothing of the queues one by one")
+        while (
+            problems := await _untold(session, management_url, prometheus_port)
+        ) and time.monotonic() < until_s:
+            await asyncio.sleep(_ASK_EVERY_S)
+    return problems
+
+
+async def _untold(
+    session: aiohttp.ClientSession, management_url: str, prometheus_port: str
+) -> list[str]:
+    problems = []
+    url = f"http://127.0.0.1:{urlsplit(management_url).port}/api/queues/{VHOST}"
+    login = aiohttp.BasicAuth(MONITOR, _PASSWORD)
+    async with session.get(url, auth=login, raise_for_status=True) as answer:
+        queues: list[dict[str, Any]] = await answer.json()
+    async with session.get(f"http://127.0.0.1:{prometheus_port}/metrics") as answer:
+        if topology.LOG not in await answer.text():
+            problems.append("metrics tell nothing of the queues one by one")
     given = {queue["name"]: queue.get("effective_policy_definition") for queue in queues}
     for name in topology.queue_names():
         meant = topology.policy_of(name).definition
