@@ -245,13 +245,12 @@ async def _node_away(site: Site) -> AsyncIterator[dict[str, str]]:
     await site.machine.add_node()
     await site.machine.second.kill()
     yield {"NODE": site.machine.second.node}
+    await site.machine.remove_node()
 
 
 @_fault
 async def _node_late(site: Site) -> AsyncIterator[dict[str, str]]:
-    await site.machine.second.kill()
-    await asyncio.sleep(3)
-    await site.machine.second.start()
+    await site.machine.add_node()
     yield {"NODE": site.machine.second.node}
 
 

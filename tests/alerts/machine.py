@@ -186,8 +186,14 @@ class Machine:
     async def add_node(self) -> None:
         """Have a second node of RabbitMQ join, and Prometheus know it."""
         await self.second.start()
-        self.prometheus.scrape("rabbitmq", self.node_addresses)
-        self.prometheus.scrape("rabbitmq-queues", self.node_addresses)
+        for job in ("rabbitmq", "rabbitmq-queues"):
+            self.prometheus.scrape(job, self.node_addresses)
+
+    async def remove_node(self) -> None:
+        """Stop the second node, and have Prometheus forget it."""
+        for job in ("rabbitmq", "rabbitmq-queues"):
+            self.prometheus.scrape(job, self.node_addresses[:1])
+        await self.second.stop_node()
 
     def set(self, variable: str, value: str) -> None:
         """Write a setting where units read theirs."""

@@ -43,7 +43,7 @@ class Prometheus:
         self._server: Supervised | None = None
 
     async def start(self) -> None:
-        """Write its configuration and start it."""
+        """Write its configuration and start it; return when it has seen every process."""
         self._folder.mkdir()
         (self._folder / "rules.yml").write_text(
             quickened(RULES.read_text("utf-8"), self._minute_s), "utf-8"
@@ -84,6 +84,10 @@ class Prometheus:
             )
         )
         await self._server.start()
+        # What is broken before it has looked twice did not change for it.
+        seen = "min (count_over_time(up[1h])) >= 3 and min (up) == 1"
+        while not await self.query(seen):  # noqa: ASYNC110  Prometheus sets no event of ours
+            await asyncio.sleep(_POLL_S)
 
     def scrape(self, job: str, addresses: list[str]) -> None:
         """Have a job's processes at these addresses from now on."""
