@@ -152,11 +152,11 @@ async def _policies(management_url: str, prometheus_port: str) -> list[str]:
     """
     until_s = time.monotonic() + _TOLD_WITHIN_S
     async with aiohttp.ClientSession() as session:
-        while (
-            problems := await _untold(session, management_url, prometheus_port)
-        ) and time.monotonic() < until_s:
+        while True:
+            problems = await _untold(session, management_url, prometheus_port)
+            if not problems or time.monotonic() > until_s:
+                return problems
             await asyncio.sleep(_ASK_EVERY_S)
-    return problems
 
 
 async def _untold(
