@@ -44,7 +44,11 @@ _NOW: Final = Row(
             "Answered 5xx",
             "Share of callouts answered with a server error. The orgs send these again.",
             Unit.SHARE,
-            share(rate(metrics.callouts, status=Like("5..")), rate(metrics.callouts)),
+            # Without a single one there is no such series.
+            share(
+                f"({rate(metrics.callouts, status=Like('5..'))} or vector(0))",
+                rate(metrics.callouts),
+            ),
             warn=0.001,
             alarm=0.05,
         ),
