@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from pipeline import broker, topology
-from pipeline.database import pool
+from pipeline import topology
 from pipeline.objects import SObject
 from pipeline.settings import Secret, Settings, SettingsError, listing, load
 from tests.deployment.charts import container, environment, pods, title
-from workers import channels
+from tests.deployment.drain import CLOSING_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,11 +38,6 @@ _MAY_KNOW: Final = {
 # Files of a pod, which are not here; that they are mounted is looked at.
 _FILES: Final = ("PENSTOCK_BROKER__CA_FILE", "PENSTOCK_DATABASE__CA_FILE")
 _CONSOLE_DRAIN_S: Final = 5.0
-# A consumer is cancelled, a batch that goes on is left, the channel, the connection and the pool
-# are closed: each gives up by itself.
-_CLOSING_S: Final = (
-    2 * channels.CLOSE_TIMEOUT_S + 2.0 + broker.CLOSE_TIMEOUT_S + pool.CLOSE_TIMEOUT_S
-)
 _PROBES: Final = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
@@ -169,7 +163,7 @@ def _drain(template: Document, settings: Settings) -> Iterator[str]:
     pre_stop_s = pre_stop["sleep"]["seconds"]
     if (role in {"ingest", "console"}) is not (pre_stop_s > 0):
         yield "who has a Service, and nobody else, waits until it leads elsewhere"
-    least_s = pre_stop_s + drain_s + _CLOSING_S
+    least_s = pre_stop_s + drain_s + CLOSING_S
     grace_s = template["spec"]["terminationGracePeriodSeconds"]
     if grace_s < least_s:
         yield f"it is killed after {grace_s} s, and may take {least_s} s to drain"

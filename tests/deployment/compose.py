@@ -16,7 +16,8 @@ from aio_pika.exceptions import AMQPError
 
 from ops.__main__ import COMMANDS
 from ops.stack import PrivateRabbitMQ, StackError
-from pipeline.settings import Settings, SettingsError, load
+from pipeline.settings import SettingsError, load
+from tests.deployment import drain
 from tests.deployment.check import DEPLOY, TIMEOUT_S, Check, said
 from tests.deployment.image import image_environment
 from tests.servers import open_folder
@@ -35,8 +36,6 @@ _ENTRY: Final = re.compile(r"^#?([A-Z_]+)=(.*)$", re.MULTILINE)
 _SECONDS: Final = re.compile(r"(\d+)s")
 # The limit of its container.
 _BROKER_BYTES: Final = 2 * 1024**3
-# Some for what comes after the drain: to close connections.
-_CLOSE_S: Final = 5
 
 
 def services(given: Mapping[str, str]) -> dict[str, Service]:
@@ -116,12 +115,8 @@ def _penstock_problems(service: Service) -> Iterator[str]:
         yield str(error)
         return
     grace_s = int(_SECONDS.fullmatch(service["stop_grace_period"])[1])  # type: ignore[index]
-    if grace_s < _longest_drain_s(settings) + _CLOSE_S:
+    if grace_s < drain.longest_s(settings):
         yield f"{grace_s} s are too short to drain"
-
-
-def _longest_drain_s(settings: Settings) -> float:
-    return max(settings.ingest.drain_s, settings.worker.drain_s, settings.relay.timeout_s)
 
 
 def check_scraped() -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.settings import FILE, SettingsError, load
+from tests.deployment import drain
 from tests.deployment.check import DEPLOY, Check, said
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ _TARGETS: Final = (
 _PROGRAM: Final = re.compile(r"^ExecStart=(/\S+)", re.MULTILINE)
 _ASSIGNMENT: Final = re.compile(r"(PENSTOCK_\w+)=(\S+)")
 _STOP: Final = re.compile(r"^TimeoutStopSec=(\d+)$", re.MULTILINE)
-# Some for what comes after the drain: to close connections.
-_CLOSE_S: Final = 5
 
 
 def units() -> list[str]:
@@ -108,8 +107,7 @@ def check_settings() -> list[str]:
         except SettingsError as error:
             problems.append(f"{unit.name}: {error}")
             continue
-        drain_s = max(settings.ingest.drain_s, settings.worker.drain_s, settings.relay.timeout_s)
-        if stop_s < drain_s + _CLOSE_S:
+        if stop_s < drain.longest_s(settings):
             problems.append(f"TimeoutStopSec={stop_s} is too short to drain")
         loaded = set(re.findall(r"^LoadCredential=([\w-]+):", unit.read_text(), re.MULTILINE))
         used = set(re.findall(r"%d/([\w-]+)", unit.read_text()))
