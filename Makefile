@@ -5,12 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 FUZZ := $(VENV)/.fuzz
-# The whole suite is shared by processes, each with servers of its own: since they often wait, three
-# are right for two cores.
-SHARED := --numprocesses 3 --dist loadfile
-
-# Whatever builds images from a Dockerfile: docker, podman.
-ENGINE ?= docker
+# The whole suite is shared between the cores, each process with servers of its own: mostly it waits.
+SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The Salesforce package's tools bring Node for Linux on x64; elsewhere the machine's serves, from 22.
 APEX_TOOLS := apex/node_modules/.installed

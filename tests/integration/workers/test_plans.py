@@ -36,9 +36,10 @@ FIRED: Final = """
                         sequence, capture_id, evidence)
     SELECT org_id, transaction_id, record_id, 'kept', 1, object, captured_at, 0, capture_id, '[]'
     FROM change"""
-# Partitions that are empty still cost nothing.
+# What has fewer pages than an index would cost is not large: the oldest partition may have a few
+# hours of a week, by the time of day at which the test runs.
 READ_WHOLE: Final = re.compile(
-    r"Seq Scan on (?:change_\w+|record|firing)\b(?!.*cost=0\.00\.\.0\.00).*"
+    r"Seq Scan on (?:change_\w+|record|firing)\b(?!.*cost=0\.00\.\.\d\.\d\d ).*"
 )
 
 
