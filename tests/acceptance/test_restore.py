@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
 from aiohttp.test_utils import TestServer
 
 from ops.stack import programs
@@ -132,6 +133,7 @@ async def state(penstock: PenstockProcesses) -> list[list[tuple[Any, ...]]]:
     return [[tuple(row) for row in await penstock.fetch(query)] for query in STATE]
 
 
+@pytest.mark.timeout(300)
 async def test_a_restored_dump_and_the_gap_from_the_log_are_the_database_that_was_lost(
     penstock: PenstockProcesses, tmp_path: Path
 ) -> None:
