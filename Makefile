@@ -6,6 +6,9 @@ INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 FUZZ := $(VENV)/.fuzz
 # The whole suite is shared between the cores, each process with servers of its own: mostly it waits.
+# What starts again and again reads compiled modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The Salesforce package's tools bring Node for Linux on x64; elsewhere the machine's serves, from 22.

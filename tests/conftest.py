@@ -29,6 +29,7 @@ from tests.servers import (
     new_name,
     open_folder,
 )
+from tests.starting import Forks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -138,9 +139,16 @@ def broker_url(rabbitmq_server: PrivateRabbitMQ) -> Iterator[str]:
     manage(rabbitmq_server.management_url, "DELETE", f"/api/vhosts/{name}")
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """What starts commands without their imports, for tests that are not about their start."""
+    with Forks() as forks:
+        yield forks
+
+
 @pytest.fixture
 async def penstock(
-    broker_url: str, database_url: str, tmp_path: Path
+    broker_url: str, database_url: str, tmp_path: Path, forks: Forks
 ) -> AsyncIterator[PenstockProcesses]:
     """Penstock's own processes on a broker and a database of the test's own; none started yet."""
     environment = {
@@ -153,5 +161,5 @@ async def penstock(
     # Ingest waits a moment after it has made new queues; not in every test.
     async with connection_to(Secret(broker_url), "test") as connection:
         await topology.declare(await connection.channel())
-    async with PenstockProcesses(environment, tmp_path, in_roles=True) as processes:
+    async with PenstockProcesses(environment, tmp_path, in_roles=True, start=forks) as processes:
         yield processes

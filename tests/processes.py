@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-import sys
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import aiohttp
@@ -14,24 +15,28 @@ import msgspec
 
 from ops.stack.ports import free_port
 from pipeline.database.access import Role
+from tests.starting import AFRESH, Command, Standard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
+
+    from tests.starting import Process, Start
 
 _READY_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.02
 _ROLE_OF: Final = {role.removeprefix("penstock_"): role for role in Role}
+# This very process's.
+_STDIN: Final = 0
+_STDOUT: Final = 1
 _DENIED: Final = "permission denied for"
 
 
 class Running:
     """One process that was started."""
 
-    def __init__(
-        self, name: str, process: asyncio.subprocess.Process, log_path: Path, admin_port: int
-    ) -> None:
+    def __init__(self, name: str, process: Process, log_path: Path, admin_port: int) -> None:
         self.name = name
         self.admin_url = f"http://127.0.0.1:{admin_port}"
         self._process = process
@@ -53,7 +58,7 @@ class Running:
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         if self._process.returncode is None:
-            self._process.kill()
+            self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
 
     async def terminate(self, timeout_s: float = _STOP_TIMEOUT_S) -> int:
@@ -123,7 +128,6 @@ class PenstockProcesses:
     """Starts `penstock`'s processes, and runs other commands beside them.
 
     `in_roles`: each in a role of its own in the database, as `pipeline.database.access` has them.
-    `code`: the folder of another version's code, which runs in the place of this one's.
     """
 
     def __init__(
@@ -132,18 +136,15 @@ class PenstockProcesses:
         folder: Path,
         *,
         in_roles: bool = False,
-        code: Path | None = None,
+        start: Start = AFRESH,
     ) -> None:
         self.environment = {**os.environ, **environment}
-        # What runs in the place of the `penstock` command.
-        self.program: tuple[str, ...] = ("-m", "ops")
         self.ingest_url = ""
         self.console_url = ""
         self.session: aiohttp.ClientSession
         self._folder = folder
         self._in_roles = in_roles
-        # Python looks for what it runs in the folder that it runs in, before all others.
-        self._code = code
+        self._start_command = start
         self._started: list[Running] = []
 
     async def __aenter__(self) -> Self:
@@ -197,14 +198,9 @@ class PenstockProcesses:
             **settings,
         }
         with log_path.open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *self.program,
-                command,
-                *options,
-                env=environment,
-                cwd=self._code,
-                stderr=log,
+            process = await self._start_command(
+                Command((command, *options), environment),
+                Standard(_STDIN, _STDOUT, log.fileno()),
             )
         running = Running(command, process, log_path, admin_port)
         self._started.append(running)
@@ -216,19 +212,18 @@ class PenstockProcesses:
         is_erasing = arguments[0] == "forget" and "--apply" in arguments
         is_owner = is_erasing or arguments[0] in {"migrate", "restored"}
         role = None if is_owner else Role.OPERATOR
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "ops",
-            *arguments,
-            env=self.environment | self._in_role(role),
-            cwd=self._code,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        stdout, stderr = await process.communicate(stdin.encode())
-        return Result(process.returncode or 0, stdout, stderr)
+        with contextlib.ExitStack() as stack:
+            given, printed, said = (stack.enter_context(TemporaryFile()) for _ in Standard._fields)
+            given.write(stdin.encode())
+            given.seek(0)
+            process = await self._start_command(
+                Command(arguments, self.environment | self._in_role(role)),
+                Standard(given.fileno(), printed.fileno(), said.fileno()),
+            )
+            returncode = await process.wait()
+            printed.seek(0)
+            said.seek(0)
+            return Result(returncode, printed.read(), said.read())
 
     def _in_role(self, role: Role | None) -> dict[str, str]:
         """Return the URL of the database for a role; whoever has none is the owner."""
@@ -239,19 +234,24 @@ class PenstockProcesses:
 
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Ask the database."""
-        connection = await asyncpg.connect(self.environment["PENSTOCK_DATABASE__URL"])
-        try:
+        async with self._database() as connection:
             return list(await connection.fetch(query, *arguments))
-        finally:
-            await connection.close()
 
     async def until_counted(self, expected: int, query: str, *arguments: object) -> None:
         """Return once a query that counts says `expected`; fail with what it said instead."""
         counted = None
         try:
-            async with asyncio.timeout(_READY_TIMEOUT_S):
+            async with asyncio.timeout(_READY_TIMEOUT_S), self._database() as connection:
                 while counted != expected:
-                    counted = (await self.fetch(query, *arguments))[0][0]
+                    counted = await connection.fetchval(query, *arguments)
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
             raise AssertionError(f"{counted} instead of {expected}: {query}") from None
+
+    @contextlib.asynccontextmanager
+    async def _database(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        connection = await asyncpg.connect(self.environment["PENSTOCK_DATABASE__URL"])
+        try:
+            yield connection
+        finally:
+            await connection.close()

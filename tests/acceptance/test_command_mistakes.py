@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.starting import Forks
+
 # Arguments, exit code, and what standard error says.
 MISTAKES: Final = (
     (("nonsense",), 2, "No such command"),
@@ -50,8 +52,12 @@ MISTAKES: Final = (
 
 
 @pytest.fixture
-async def commands(database_url: str, tmp_path: Path) -> AsyncIterator[PenstockProcesses]:
-    async with PenstockProcesses({"PENSTOCK_DATABASE__URL": database_url}, tmp_path) as processes:
+async def commands(
+    database_url: str, tmp_path: Path, forks: Forks
+) -> AsyncIterator[PenstockProcesses]:
+    async with PenstockProcesses(
+        {"PENSTOCK_DATABASE__URL": database_url}, tmp_path, start=forks
+    ) as processes:
         yield processes
 
 

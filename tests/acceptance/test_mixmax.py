@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline.database import Pool
+    from tests.starting import Forks
 
 OPEN = "SELECT count(*) FROM outbox WHERE state = 'open'"
 
@@ -44,7 +45,7 @@ async def mixmax() -> AsyncIterator[Mixmax]:
 
 @pytest.fixture
 async def penstock(
-    database_url: str, mixmax: Mixmax, tmp_path: Path
+    database_url: str, mixmax: Mixmax, tmp_path: Path, forks: Forks
 ) -> AsyncIterator[PenstockProcesses]:
     """Processes that need no broker, with no webhook set."""
     environment = {
@@ -55,7 +56,7 @@ async def penstock(
         "PENSTOCK_RELAY__LEASE_S": "2",
         "PENSTOCK_RELAY__TIMEOUT_S": "1",
     }
-    async with PenstockProcesses(environment, tmp_path) as processes:
+    async with PenstockProcesses(environment, tmp_path, start=forks) as processes:
         yield processes
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.starting import Forks
+
 NAME: Final = "qualified-to-nurture"
 DESCRIBE: Final = {
     "name": "Lead",
@@ -35,9 +37,11 @@ PICKED_UP_S: Final = 2.0
 
 
 @pytest.fixture
-async def commands(database_url: str, tmp_path: Path) -> AsyncIterator[PenstockProcesses]:
+async def commands(
+    database_url: str, tmp_path: Path, forks: Forks
+) -> AsyncIterator[PenstockProcesses]:
     environment = {"PENSTOCK_DATABASE__URL": database_url, "COLUMNS": "200"}
-    async with PenstockProcesses(environment, tmp_path) as processes:
+    async with PenstockProcesses(environment, tmp_path, start=forks) as processes:
         yield processes
 
 

@@ -20,10 +20,13 @@ from tests.processes import PenstockProcesses
 from tests.salesforce import Salesforce
 from tests.servers import execute
 from tests.shares import until_each_works
+from tests.starting import Fresh
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from tests.starting import Forks
 
 # Processes start meanwhile, on a machine that may have others to run: 2 s are measured elsewhere.
 WITHIN_S: Final = 10.0
@@ -50,7 +53,7 @@ class Versions:
 
 @pytest.fixture
 async def versions(
-    broker_url: str, empty_database_url: str, template_database: str, tmp_path: Path
+    broker_url: str, empty_database_url: str, template_database: str, tmp_path: Path, forks: Forks
 ) -> AsyncIterator[Versions]:
     """Both versions, on a database as the version before has it."""
     del template_database  # the roles come with it
@@ -73,8 +76,10 @@ async def versions(
         folder.mkdir()
     has_roles = (code / "pipeline/database/access.py").exists()
     async with (
-        PenstockProcesses(environment, folders[0], in_roles=has_roles, code=code) as old,
-        PenstockProcesses(environment, folders[1], in_roles=True) as new,
+        PenstockProcesses(
+            environment, folders[0], in_roles=has_roles, start=Fresh(code=code)
+        ) as old,
+        PenstockProcesses(environment, folders[1], in_roles=True, start=forks) as new,
     ):
         migrated = await old.run("migrate")
         assert migrated.returncode == 0, migrated.stderr

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ops.console_tokens import Role
     from ops.stack import PrivatePostgres, PrivateRabbitMQ
     from tests.servers import LoopThread
+    from tests.starting import Forks
 
     # Opens a page, signed in with a role's token if one is given.
     Visit = Callable[..., AbstractAsyncContextManager[Page]]
@@ -68,6 +69,7 @@ async def played(
     postgres_server: PrivatePostgres,
     template_database: str,
     server_loop: LoopThread,
+    forks: Forks,
 ) -> AsyncIterator[Scene]:
     """Every process, on a broker and a database of their own."""
     name = new_name("browser")
@@ -86,7 +88,7 @@ async def played(
     async with await aio_pika.connect(environment["PENSTOCK_BROKER__URL"]) as connection:
         await topology.declare(await connection.channel())
     with tempfile.TemporaryDirectory() as folder:
-        async with scene(environment, Path(folder)) as opened:
+        async with scene(environment, Path(folder), forks) as opened:
             yield opened
     manage(management, "DELETE", f"/api/vhosts/{name}")
     server_loop.run(execute(postgres_server.url, f"DROP DATABASE {name} WITH (FORCE)"))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
+    from tests.starting import Start
+
 DAY_MS: Final = 86_400_000
 # Of a change that is too old for the first worker's retention.
 LATE_ID: Final = long_id("00Q8Z000000Late")
@@ -109,10 +111,13 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def scene(environment: Mapping[str, str], folder: Path) -> AsyncIterator[Scene]:
+async def scene(environment: Mapping[str, str], folder: Path, start: Start) -> AsyncIterator[Scene]:
     """Open a scene on a broker and a database that are empty."""
     target = Webhooks("whsec_" + "c2VjcmV0" * 4)
-    async with TestServer(target.app) as server, PenstockProcesses(environment, folder) as penstock:
+    async with (
+        TestServer(target.app) as server,
+        PenstockProcesses(environment, folder, start=start) as penstock,
+    ):
         target.url = str(server.make_url("/hook"))
         yield await Scene.open(penstock, target)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from tests.chaos import campaign, plan
-from tests.chaos.planted import program
+from tests.chaos.planted import start_with
 from tests.chaos.report import report
 from tests.chaos.servers import running_servers
 
@@ -59,7 +59,7 @@ async def _run(
     seed: int, rounds: list[plan.Round], folder: Path, bug: str, say: Callable[[str], None]
 ) -> Outcome:
     async with running_servers() as servers:
-        return await campaign.run(servers, rounds, seed, folder, say, program=program(bug))
+        return await campaign.run(servers, rounds, seed, folder, say, start=start_with(bug))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from tests.chaos.site import Site
 from tests.chaos.target import Target
 from tests.chaos.traffic import Traffic
 from tests.salesforce import Salesforce
+from tests.starting import AFRESH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from tests.chaos.flow import Recovery
     from tests.chaos.plan import Fault, Round
     from tests.chaos.servers import Servers
+    from tests.starting import Start
 
-PROGRAM: Final = ("-m", "ops")
 _TRANSACTIONS_PER_S: Final = 15.0
 # A statement that nobody answers any more is given up after 30 s; the rest is for a busy machine.
 _RECOVERED_WITHIN_S: Final = 240.0
@@ -53,7 +54,7 @@ async def run(  # noqa: PLR0913  each is a choice of its own
     folder: Path,
     say: Callable[[str], None],
     *,
-    program: Sequence[str] = PROGRAM,
+    start: Start = AFRESH,
 ) -> Outcome:
     """Run the plan; return what was seen. `folder` gets the processes' logs."""
     began_s = time.monotonic()
@@ -64,7 +65,7 @@ async def run(  # noqa: PLR0913  each is a choice of its own
     name = await servers.new_database()
     async with contextlib.AsyncExitStack() as stack:
         target = await stack.enter_async_context(Target(seed, flow))
-        site = await stack.enter_async_context(Site(servers, name, target, folder, program))
+        site = await stack.enter_async_context(Site(servers, name, target, folder, start))
         rules = records.rules(site.target_url)
         secrets = await _connected(site, rules)
         watching = asyncio.create_task(flow.watch_commits(servers.superuser_url(name)))

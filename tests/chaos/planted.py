@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 
 from ops.__main__ import main
-from tests.chaos.campaign import PROGRAM
 from tests.simulation.planted import BUGS, planted
+from tests.starting import AFRESH, Fresh
 
 
-def program(bug: str) -> tuple[str, ...]:
-    """Return what runs in the place of `penstock`: with a bug, if one is named.
+def start_with(bug: str) -> Fresh:
+    """Return what starts the processes: with a bug, if one is named.
 
     Raises:
         ValueError: there is none of that name.
     """
     if not bug:
-        return PROGRAM
+        return AFRESH
     if bug not in {one.name for one in BUGS}:
         raise ValueError(f"no bug {bug!r}; there are {', '.join(one.name for one in BUGS)}")
-    return ("-m", "tests.chaos.planted", bug)
+    return Fresh(("-m", "tests.chaos.planted", bug))
 
 
 if __name__ == "__main__":

@@ -14,12 +14,13 @@ from tests.chaos.target import SECRET
 from tests.processes import PenstockProcesses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from tests.chaos.servers import Servers
     from tests.chaos.target import Target
     from tests.processes import Running
+    from tests.starting import Start
 
 _COMMANDS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "ingest": ("ingest", {"PENSTOCK_INGEST__DRAIN_S": "8"}),
@@ -40,7 +41,7 @@ class Site:
     """The processes, and proxies on their ways to broker, database and target."""
 
     def __init__(
-        self, servers: Servers, database: str, target: Target, folder: Path, program: Sequence[str]
+        self, servers: Servers, database: str, target: Target, folder: Path, start: Start
     ) -> None:
         self.servers = servers
         self.database = database
@@ -61,8 +62,7 @@ class Site:
             "PENSTOCK_RELAY__TIMEOUT_S": "3",
             "PENSTOCK_RELAY__REQUESTS_PER_S": "200",
         }
-        self.penstock = PenstockProcesses(environment, folder)
-        self.penstock.program = tuple(program)
+        self.penstock = PenstockProcesses(environment, folder, start=start)
         self._ingest_port = str(free_port())
         self.ingest_url = self.penstock.ingest_url = f"http://127.0.0.1:{self._ingest_port}"
         self._running: dict[str, Running] = {}
