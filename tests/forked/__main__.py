@@ -91,8 +91,9 @@ class Forking:
             replies.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
 
     def _kill_all(self) -> None:
-        for pid, _ in self._running.values():
+        for ended, (pid, _) in list(self._running.items()):
             os.kill(pid, signal.SIGKILL)
+            self._tell_end(ended)
 
 
 def main() -> None:
