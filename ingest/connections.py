@@ -65,7 +65,7 @@ class Connection(web.RequestHandler):
 
     __slots__ = ("_all", "_body", "since", "stage")
 
-    def __init__(self, connections: Connections, server: web.Server, **settings: Any) -> None:  # noqa: ANN401  of aiohttp's handler
+    def __init__(self, connections: Connections, server: web.Server, **settings: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._all = connections
         self._body = EMPTY_PAYLOAD
@@ -108,7 +108,7 @@ class Connection(web.RequestHandler):
         if self._messages and not isinstance(self._messages[-1][0], RawRequestMessage):
             self.close()
 
-    def log_exception(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  as aiohttp has it
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
         """Tell of a head that cannot be read by what it is, not with its bytes."""
         error = kwargs.get("exc_info")
         if isinstance(error, HttpProcessingError):

@@ -8,7 +8,7 @@ import structlog
 
 from pipeline import metrics
 from pipeline.database import DATABASE_ERRORS
-from pipeline.lifecycle import finish_within, wait_or_stop
+from pipeline.lifecycle import look_every
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,7 +22,6 @@ OVERDUE_S: Final = 2 * 3600
 # Signatures are good for 300 s: half of that is a warning in time.
 MAX_SKEW_MS: Final = 150_000
 _LOOK_EVERY_S: Final = 30.0
-_DRAIN_S: Final = 1.0
 _COUNT: Final = """
     SELECT count(*) FILTER (
                WHERE coalesce(heard_at, connected_at) < now() - make_interval(secs => $1)
@@ -41,19 +40,14 @@ class OrgWatch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look until `stop`."""
-        await finish_within(self._run, stop, _DRAIN_S)
-
-    async def _run(self, stop: asyncio.Event) -> None:
-        pause_s = 0.0
-        while not await wait_or_stop(stop, pause_s):
-            pause_s = _LOOK_EVERY_S
-            try:
-                await self.look()
-            except DATABASE_ERRORS as error:
-                log.warning("orgs_unknown", error=error)
+        await look_every(_LOOK_EVERY_S, self.look, stop)
 
     async def look(self) -> None:
-        """Count once."""
-        (row,) = await self._pool.fetch(_COUNT, OVERDUE_S, MAX_SKEW_MS)
+        """Count once. Without a database the figures stay, and it is logged."""
+        try:
+            (row,) = await self._pool.fetch(_COUNT, OVERDUE_S, MAX_SKEW_MS)
+        except DATABASE_ERRORS as error:
+            log.warning("orgs_unknown", error=error)
+            return
         for trouble, count in row.items():
             metrics.orgs_in_trouble.labels(trouble).set(count)

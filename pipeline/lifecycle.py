@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 _KILL_AFTER_S: Final = 1.0
 _LET_GO_S: Final = 2.0
+_LOOK_DRAIN_S: Final = 1.0
 _COLLECT_AFTER_COUNT: Final = 20_000
 
 
@@ -109,6 +110,23 @@ async def wait_or_stop(stop: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def look_every(
+    seconds: float, look: Callable[[], Awaitable[None]], stop: asyncio.Event
+) -> None:
+    """Look at once and then every so many seconds until `stop`, which cuts a look short after 1 s.
+
+    What a look raises ends it: whoever looks at what may fail says what then holds.
+    """
+
+    async def looking(stop: asyncio.Event) -> None:
+        pause_s = 0.0
+        while not await wait_or_stop(stop, pause_s):
+            await look()
+            pause_s = seconds
+
+    await finish_within(looking, stop, _LOOK_DRAIN_S)
 
 
 async def finish_within(service: Service, stop: asyncio.Event, drain_s: float) -> None:

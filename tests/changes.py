@@ -31,12 +31,12 @@ then: [{add_to_sequence: nurture, recipient: Email, variables: {rating: Rating}}
 """
 
 
-def lead(**fields: Any) -> dict[str, Any]:  # noqa: ANN401  whatever JSON holds
+def lead(**fields: Any) -> dict[str, Any]:
     """Return a qualified lead, but for `fields`."""
     return {"Id": LEAD_ID, "Status": "Qualified", "Email": "ana@example.com", **fields}
 
 
-def inserted(*records: Mapping[str, Any] | Raw, **keys: Any) -> dict[str, Any]:  # noqa: ANN401
+def inserted(*records: Mapping[str, Any] | Raw, **keys: Any) -> dict[str, Any]:
     """Return a callout that inserts records, with the contract's `keys`."""
     return callout([{"new": record} for record in records], operation="insert", **keys)
 
@@ -44,7 +44,7 @@ def inserted(*records: Mapping[str, Any] | Raw, **keys: Any) -> dict[str, Any]: 
 def updated(
     old: Mapping[str, Any] | Raw,
     new: Mapping[str, Any] | Raw,
-    **keys: Any,  # noqa: ANN401
+    **keys: Any,
 ) -> dict[str, Any]:
     """Return a callout of one record's update, with the contract's `keys`."""
     return callout([{"old": old, "new": new}], **keys)

@@ -154,7 +154,7 @@ def canaries_in(rows: dict[str, list[str]]) -> list[tuple[str, str]]:
     ]
 
 
-async def begin(pool: Pool, **options: Any) -> BulkRun:  # noqa: ANN401
+async def begin(pool: Pool, **options: Any) -> BulkRun:
     """Begin to forget Ada."""
     person: Person = forget.named(ORG_ID, [ADA], [], **options)
     async with pool.acquire() as connection:

@@ -71,14 +71,14 @@ async def leave(pool: Pool, *ids: int, target: str = "webhook") -> None:
         )
 
 
-async def call(pool: Pool, url: str, record_id: str, **fields: Any) -> None:  # noqa: ANN401
+async def call(pool: Pool, url: str, record_id: str, **fields: Any) -> None:
     """Leave word that a rule's webhook is to be called for a record."""
     await pool.execute(_ORG, ORG_ID, SYNC_USER_ID)
     payload = msgspec.json.encode({"rule": "rule", "record_id": record_id, "fields": fields})
     await pool.fetchval(_CALL, ORG_ID, record_id, url, payload.decode(), f"call_{next(_KEYS)}")
 
 
-async def treat(pool: Pool, sequence: str = SEQUENCE, **columns: Any) -> None:  # noqa: ANN401
+async def treat(pool: Pool, sequence: str = SEQUENCE, **columns: Any) -> None:
     """Say how the relay is to treat a sequence; the columns are those of the table `sequence`."""
     await pool.execute(_ORG, ORG_ID, SYNC_USER_ID)
     await pool.execute("DELETE FROM sequence WHERE sequence = $1", sequence)

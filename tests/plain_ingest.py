@@ -63,7 +63,7 @@ class PlainIngest(ThreadingHTTPServer):
         """Where it is."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def ask(self, kind: str, object_name: str, **more: Any) -> int:  # noqa: ANN401  JSON
+    def ask(self, kind: str, object_name: str, **more: Any) -> int:
         """Ask the org for something; return the request's id."""
         request_id = 1 + max([*self.open, *self.acknowledged], default=0)
         request = {"id": request_id, "kind": kind, "object": object_name, **more}

@@ -26,7 +26,7 @@ RECORDS: Final[dict[str, dict[str, Any]]] = {
 SOBJECTS: Final = (*RECORDS, "User")
 
 
-def deployed(ingest: PlainIngest, **options: Any) -> Org:  # noqa: ANN401  those of Org
+def deployed(ingest: PlainIngest, **options: Any) -> Org:
     """Return an org with the package, whose remote site leads to the ingest."""
     org = Org.deploy(PACKAGE, **options)
     org.add_remote_site(ENDPOINT)
@@ -52,14 +52,14 @@ def heartbeat(org: Org) -> None:
     org.run_until_idle()
 
 
-def filled(org: Org, name: str, count: int, **fields: Any) -> list[Id]:  # noqa: ANN401  a field's value
+def filled(org: Org, name: str, count: int, **fields: Any) -> list[Id]:
     """Add records that nobody told ingest of."""
     outcomes = org.bulk_load("insert", name, [{**RECORDS[name], **fields}] * count)
     assert all(each.success for each in outcomes), outcomes[0]
     return [each.record_id for each in outcomes if each.record_id is not None]
 
 
-def set_row(org: Org, record_id: Id, **fields: Any) -> None:  # noqa: ANN401  a field's value
+def set_row(org: Org, record_id: Id, **fields: Any) -> None:
     """Change a row as no user can."""
     kind = org.catalog.of_id(record_id)
     assert kind is not None

@@ -42,7 +42,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def callout(changes: Sequence[Mapping[str, Any]], **keys: Any) -> dict[str, Any]:  # noqa: ANN401
+def callout(changes: Sequence[Mapping[str, Any]], **keys: Any) -> dict[str, Any]:
     """Return the contract's body: an update of Leads captured now, unless `keys` say otherwise."""
     return {
         "version": 1,
@@ -128,7 +128,7 @@ class Salesforce:
         document: object,
         *,
         compressed: bool = False,
-        **signing: Any,  # noqa: ANN401
+        **signing: Any,
     ) -> aiohttp.ClientResponse:
         """Sign and post a callout; return the answer, read."""
         body = document if isinstance(document, bytes) else msgspec.json.encode(document)
@@ -139,7 +139,7 @@ class Salesforce:
         await response.read()
         return response
 
-    async def accepted(self, document: object, **signing: Any) -> None:  # noqa: ANN401
+    async def accepted(self, document: object, **signing: Any) -> None:
         """Send a callout that has to be answered 202."""
         response = await self.send(document, **signing)
         assert response.status == 202, await response.text()

@@ -29,7 +29,7 @@ async def connected_org(
     *,
     rules: str = RULE,
     org: Org | None = None,
-    **options: Any,  # noqa: ANN401  those of Org
+    **options: Any,
 ) -> Org:
     """Register an org, apply rules, and run what `org add` printed as the Sync User.
 
@@ -57,7 +57,7 @@ def end_walks(org: Org) -> None:
 def deployed_org(
     penstock: PenstockProcesses,
     *own_code: Path,
-    **options: Any,  # noqa: ANN401  as above
+    **options: Any,
 ) -> Org:
     """Return an org with the package, whose remote site leads to the running ingest.
 

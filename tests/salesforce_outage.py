@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MINUTE_MS: Final = 60_000
 
 
-def new_lead(org: Org, **fields: Any) -> Id:  # noqa: ANN401  any field
+def new_lead(org: Org, **fields: Any) -> Id:
     """Save a hot lead in a transaction of its own and run what that queued."""
     lead = {"LastName": "Doe", "Company": "Acme", "Rating": "Hot", "Email": "doe@example.com"}
     with org.transaction() as save:
@@ -21,7 +21,7 @@ def new_lead(org: Org, **fields: Any) -> Id:  # noqa: ANN401  any field
     return outcome.record_id
 
 
-def edit(org: Org, lead_id: str, **fields: Any) -> None:  # noqa: ANN401  any field
+def edit(org: Org, lead_id: str, **fields: Any) -> None:
     """Save an update of a lead and run what that queued."""
     with org.transaction() as save:
         save.update("Lead", {"Id": lead_id, **fields})

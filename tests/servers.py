@@ -71,11 +71,11 @@ class LoopThread:
         self._loop.close()
 
 
-async def execute(url: str, statement: str) -> None:
+async def execute(url: str, statement: str, *arguments: object) -> None:
     """Run one statement on a connection of its own, outside a transaction."""
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(statement)
+        await connection.execute(statement, *arguments)
     finally:
         await connection.close()
 

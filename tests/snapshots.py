@@ -24,7 +24,7 @@ def datetime_of(moment: int) -> str:
 def snapshot(
     *records: Mapping[str, Any] | Raw,
     read_at: int | None = None,
-    **keys: Any,  # noqa: ANN401  any of the contract's
+    **keys: Any,
 ) -> dict[str, Any]:
     """Return a callout of records as they were read, now unless `read_at` says when."""
     return _read([{"new": record} for record in records], read_at, keys)
@@ -34,7 +34,7 @@ def absence(
     *record_ids: str,
     read_at: int | None = None,
     why: str = "deleted",
-    **keys: Any,  # noqa: ANN401  any of the contract's
+    **keys: Any,
 ) -> dict[str, Any]:
     """Return a callout that says of records that they are not there."""
     gone = [{"old": {"Id": record_id, "absent": why}, "new": None} for record_id in record_ids]

@@ -68,7 +68,7 @@ def list_(
     *,
     group: bool,
     json: bool,
-    **options: Any,  # noqa: ANN401  those of the filter
+    **options: Any,
 ) -> None:
     """List dead letters by id, a page at a time, or count them by reason."""
     wanted = chosen((), options)
@@ -127,7 +127,7 @@ def _bulk_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @dead.command()
 @_bulk_options
 @pass_runtime
-def replay(runtime: Runtime, /, **options: Any) -> None:  # noqa: ANN401  those of both decorators
+def replay(runtime: Runtime, /, **options: Any) -> None:
     """Publish dead letters again, by id or filter. Plans, and acts with --apply; Ctrl-C pauses.
 
     One that fails again is the same dead letter, open again.
@@ -138,7 +138,7 @@ def replay(runtime: Runtime, /, **options: Any) -> None:  # noqa: ANN401  those 
 @dead.command()
 @_bulk_options
 @pass_runtime
-def discard(runtime: Runtime, /, **options: Any) -> None:  # noqa: ANN401  those of both decorators
+def discard(runtime: Runtime, /, **options: Any) -> None:
     """Set dead letters aside for good, by id or filter. Plans, and acts with --apply.
 
     They are kept as discarded until the retention clears them.
@@ -155,7 +155,7 @@ def _bulk(  # noqa: PLR0913  one parameter for each kind of option
     is_all: bool,
     is_applied: bool,
     json: bool,
-    **options: Any,  # noqa: ANN401  those of the filter
+    **options: Any,
 ) -> None:
     wanted = chosen(ids, options)
     if wanted == _EVERYTHING and not is_all:

@@ -94,7 +94,7 @@ async def _test(
     runtime: Runtime,
     org_id: str | None,
     tried: Tried,
-    **choices: Any,  # noqa: ANN401  passed on as they are
+    **choices: Any,
 ) -> Trial:
     async with runtime.database() as reading, runtime.database() as asking:
         org_id = await orgs.resolve(asking, org_id)

@@ -35,6 +35,7 @@ MENU: Final = (
     ("/actions", "Audit"),
 )
 _NONE: Final = "—"
+_TWO_DIGITS: Final = 10
 _LARGE: Final = 1_000
 
 
@@ -147,7 +148,7 @@ def ms(milliseconds: float | None) -> str:
     if milliseconds is None:
         return _NONE
     if abs(milliseconds) < _LARGE:
-        return f"{milliseconds:.0f} ms" if abs(milliseconds) >= 10 else f"{milliseconds:.1f} ms"  # noqa: PLR2004
+        return f"{milliseconds:.{0 if abs(milliseconds) >= _TWO_DIGITS else 1}f} ms"
     return f"{milliseconds / 1000:,.1f} s"
 
 
@@ -158,7 +159,7 @@ def count(number: float | None) -> str:
 
 def rate(per_s: float) -> str:
     """Return a rate, with a digit more where it says something."""
-    return f"{per_s:,.1f}" if 0 < per_s < 10 else f"{per_s:,.0f}"  # noqa: PLR2004
+    return f"{per_s:,.{1 if 0 < per_s < _TWO_DIGITS else 0}f}"
 
 
 def named(parameters: Mapping[str, Any]) -> str:

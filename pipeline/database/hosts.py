@@ -38,7 +38,7 @@ class Hosts:
         self._urls = urls_of(url.value)
         self._served = self._urls[0]
 
-    async def connect(self, *_: object, **options: Any) -> Opened:  # noqa: ANN401  the driver's
+    async def connect(self, *_: object, **options: Any) -> Opened:
         """Connect, each host within 5 s; `options` are the driver's. A pool may call this.
 
         Raises:

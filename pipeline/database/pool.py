@@ -40,7 +40,7 @@ async def open_pool(settings: Database, name: str) -> AsyncIterator[Pool]:
     """
     hosts = Hosts(settings.url)
 
-    async def connect(*_: object, **options: Any) -> Opened:  # noqa: ANN401  the driver's
+    async def connect(*_: object, **options: Any) -> Opened:
         connection = await hosts.connect(**options)
         connection.add_query_logger(partial(_break_off_late, connection))
         return connection

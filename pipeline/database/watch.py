@@ -9,7 +9,7 @@ from pipeline.certificates import told
 from pipeline.database.hosts import DATABASE_ERRORS
 from pipeline.database.schema import require_migrated
 from pipeline.errors import TransientError
-from pipeline.lifecycle import finish_within, wait_or_stop
+from pipeline.lifecycle import look_every
 
 if TYPE_CHECKING:
     import asyncio
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S: Final = 2.0
 # What is asked is answered within milliseconds, or somebody else has every connection.
 _LATE_S: Final = 7.0
-_DRAIN_S: Final = 1.0
 
 
 class DatabaseWatch:
@@ -42,15 +41,13 @@ class DatabaseWatch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look until `stop`."""
-        await finish_within(self._run, stop, _DRAIN_S)
+        await look_every(_LOOK_EVERY_S, self._look, stop)
 
-    async def _run(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                async with self._pool.acquire() as connection:
-                    await require_migrated(connection)
-                self._problem = None
-            except (TransientError, *DATABASE_ERRORS) as error:
-                self._problem = told(error, "DATABASE")
-            self._looked_at = time.monotonic()
-            await wait_or_stop(stop, _LOOK_EVERY_S)
+    async def _look(self) -> None:
+        try:
+            async with self._pool.acquire() as connection:
+                await require_migrated(connection)
+            self._problem = None
+        except (TransientError, *DATABASE_ERRORS) as error:
+            self._problem = told(error, "DATABASE")
+        self._looked_at = time.monotonic()

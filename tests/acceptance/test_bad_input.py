@@ -83,7 +83,7 @@ def nested(levels: int) -> bytes:
     return msgspec.json.encode(callout([CHANGE], note="deep")).replace(b'"deep"', text)
 
 
-def body_of(*changes: Mapping[str, Any], **keys: Any) -> bytes:  # noqa: ANN401  any JSON
+def body_of(*changes: Mapping[str, Any], **keys: Any) -> bytes:
     return msgspec.json.encode(callout(changes, **keys))
 
 

@@ -49,7 +49,7 @@ async def rotate(penstock: PenstockProcesses) -> str:
     return str(rotated["connect_code"])
 
 
-def greeting(**keys: Any) -> bytes:  # noqa: ANN401  any JSON
+def greeting(**keys: Any) -> bytes:
     return msgspec.json.encode(
         {
             "version": 1,
@@ -63,7 +63,7 @@ def greeting(**keys: Any) -> bytes:  # noqa: ANN401  any JSON
     )
 
 
-async def greet(org: Salesforce, code: str, **keys: Any) -> tuple[int, dict[str, Any]]:  # noqa: ANN401
+async def greet(org: Salesforce, code: str, **keys: Any) -> tuple[int, dict[str, Any]]:
     """Return the status and the document of a handshake's answer."""
     body = greeting(**keys)
     async with await org.post("handshake", body, sign(code, body)) as response:

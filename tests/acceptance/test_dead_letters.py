@@ -36,7 +36,7 @@ async def org(penstock: PenstockProcesses) -> Salesforce:
     return await Salesforce.connect(penstock)
 
 
-def lead(number: int, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
+def lead(number: int, **fields: Any) -> dict[str, Any]:
     return {"Id": lead_id(number), "Status": "Open", **fields}
 
 
@@ -44,7 +44,7 @@ def lead_id(number: int) -> str:
     return long_id(f"00Q5g0000{number:06d}")
 
 
-def inserts(*leads: dict[str, Any], **keys: Any) -> bytes:  # noqa: ANN401  any JSON
+def inserts(*leads: dict[str, Any], **keys: Any) -> bytes:
     """Return a callout in which the text `huge` stands for the number that JSONB refuses."""
     document = callout([{"new": fields} for fields in leads], operation="insert", **keys)
     return msgspec.json.encode(document).replace(b'"huge"', HUGE)

@@ -92,7 +92,7 @@ class Leads:
     async def delete(self, number: int) -> None:
         await self._send([{"old": self._leads.pop(number)}], operation="delete")
 
-    async def _send(self, changes: list[dict[str, Any]], **keys: Any) -> None:  # noqa: ANN401  as `callout`
+    async def _send(self, changes: list[dict[str, Any]], **keys: Any) -> None:
         await self._org.accepted(callout(changes, **keys))
         self.count += 1
 

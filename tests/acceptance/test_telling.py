@@ -69,7 +69,7 @@ async def target_url() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-def lead(number: int, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON
+def lead(number: int, **fields: Any) -> dict[str, Any]:
     values = {"LastName": CANARY, "Description": f"of {CANARY}", "FirstName": CANARY}
     return {"Id": long_id(f"00Q5g0000{number:06d}"), **values, **fields}
 

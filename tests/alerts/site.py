@@ -118,7 +118,7 @@ class Site:
         sobject: str,
         *records: dict[str, str],
         org: ReadingOrg | None = None,
-        **keys: Any,  # noqa: ANN401  the contract's
+        **keys: Any,
     ) -> None:
         """Have an org tell of new records; they have to be accepted."""
         org = org or self.org

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 _MEMORY_SHARE: Final = "0.4"
 _DISK_FREE_LIMIT: Final = "200MB"
-_ENDED: Final = f"""
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'"""  # noqa: S608
+_ENDED: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1"
 _FULL: Final = """
     CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END $$;
@@ -195,11 +194,11 @@ async def _database(site: Site, fault: Fault) -> AsyncIterator[None]:
             _signal(pids[int(fault.draw * len(pids)) :][:1], signal.SIGKILL)
             yield
         case Harm.ENDED_SESSIONS:
-            await execute(url, _ENDED)
+            await execute(url, _ENDED, ROLE)
             yield
         case Harm.CONNECTION_LIMIT:
             await execute(url, f"ALTER ROLE {ROLE} CONNECTION LIMIT {int(fault.draw * 4)}")
-            await execute(url, _ENDED)
+            await execute(url, _ENDED, ROLE)
             yield
             await execute(url, f"ALTER ROLE {ROLE} CONNECTION LIMIT -1")
         case Harm.FULL_DISK if site.servers.disk.is_there:

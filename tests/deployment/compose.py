@@ -114,9 +114,9 @@ def _penstock_problems(service: Service) -> Iterator[str]:
     except SettingsError as error:
         yield str(error)
         return
-    grace_s = int(_SECONDS.fullmatch(service["stop_grace_period"])[1])  # type: ignore[index]
-    if grace_s < drain.longest_s(settings):
-        yield f"{grace_s} s are too short to drain"
+    grace = _SECONDS.fullmatch(service["stop_grace_period"])
+    if grace is None or int(grace[1]) < drain.longest_s(settings):
+        yield f"{service['stop_grace_period']} are too short to drain"
 
 
 def check_scraped() -> list[str]:

@@ -80,10 +80,10 @@ def memory_bytes() -> int:
 def edge_target() -> Callable[[bytes], list[str]]:
     """Return what sends an input to the whole edge, and judges; it returns the statuses."""
     # Not before they are instrumented.
-    from tests.fuzzing.choices import FromBytes  # noqa: PLC0415
-    from tests.fuzzing.edge import FuzzedEdge  # noqa: PLC0415
-    from tests.fuzzing.judge import judge  # noqa: PLC0415
-    from tests.fuzzing.requests import request  # noqa: PLC0415
+    from tests.fuzzing.choices import FromBytes
+    from tests.fuzzing.edge import FuzzedEdge
+    from tests.fuzzing.judge import judge
+    from tests.fuzzing.requests import request
 
     loop = asyncio.new_event_loop()
     edge = FuzzedEdge()
@@ -102,7 +102,7 @@ def edge_target() -> Callable[[bytes], list[str]]:
 
 def decoders_target() -> Callable[[bytes], list[str]]:
     """Return what reads an input by the decoders alone; it returns what it was."""
-    from tests.fuzzing.decoders import judge_decoders  # noqa: PLC0415
+    from tests.fuzzing.decoders import judge_decoders
 
     return lambda content: [judge_decoders(content)]
 
@@ -124,7 +124,7 @@ def main() -> None:
         outcomes = TARGETS[told.target]()(told.input.read_bytes())
         sys.stdout.write(f"holds: {', '.join(outcomes)}\n")
         return
-    import atheris  # noqa: PLC0415  installed by `make fuzz` alone
+    import atheris  # installed by `make fuzz` alone
 
     with atheris.instrument_imports(include=list(ROOMS)) if rest else nullcontext():
         judge = TARGETS[told.target]()

@@ -155,7 +155,7 @@ async def _keep_dead(own: Transaction, *columns: list[Any]) -> list[Row]:
     return []
 
 
-async def _record(own: Transaction, *values: Any) -> list[Row]:  # noqa: ANN401  as columns are
+async def _record(own: Transaction, *values: Any) -> list[Row]:
     key = ("message", values[8])
     await own.lock("dead_letter", key)
     own.put("dead_letter", key, {"reason": values[3], "original": values[5]})

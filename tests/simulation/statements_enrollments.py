@@ -159,7 +159,7 @@ async def _find_enrolled(own: Transaction, org_ids: list[str], record_ids: list[
     return list(found.values())
 
 
-async def _lock(own: Transaction, *arguments: Any) -> list[Row]:  # noqa: ANN401  columns, a text
+async def _lock(own: Transaction, *arguments: Any) -> list[Row]:
     *columns, nobody = arguments
     for key in zip(*columns, strict=True):
         await own.lock("enrollment", key)

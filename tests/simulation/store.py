@@ -172,7 +172,7 @@ class Connection:
                 self.open.end()
                 self.open = None
 
-    async def fetch(self, statement: str, *arguments: Any) -> list[Record]:  # noqa: ANN401
+    async def fetch(self, statement: str, *arguments: Any) -> list[Record]:
         rows = await self._run(statement, arguments)
         return [Record(row) for row in rows]
 
@@ -180,7 +180,7 @@ class Connection:
         rows = await self._run(statement, arguments)
         return next(iter(rows[0].values())) if rows else None
 
-    async def execute(self, statement: str, *arguments: Any) -> str:  # noqa: ANN401
+    async def execute(self, statement: str, *arguments: Any) -> str:
         return f"INSERT 0 {len(await self._run(statement, arguments))}"
 
     async def executemany(self, statement: str, many: Iterable[tuple[Any, ...]]) -> None:
@@ -303,11 +303,11 @@ class Pool:
             self._connections.pop(connection, None)
             connection.lose()
 
-    async def fetch(self, statement: str, *arguments: Any) -> list[Record]:  # noqa: ANN401
+    async def fetch(self, statement: str, *arguments: Any) -> list[Record]:
         async with self.acquire() as connection:
             return await connection.fetch(statement, *arguments)
 
-    async def execute(self, statement: str, *arguments: Any) -> str:  # noqa: ANN401
+    async def execute(self, statement: str, *arguments: Any) -> str:
         async with self.acquire() as connection:
             return await connection.execute(statement, *arguments)
 

@@ -8,7 +8,7 @@ import structlog
 
 from pipeline import metrics
 from pipeline.database import DATABASE_ERRORS
-from pipeline.lifecycle import finish_within, wait_or_stop
+from pipeline.lifecycle import look_every
 
 if TYPE_CHECKING:
     import asyncio
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _LOOK_EVERY_S: Final = 15.0
-_DRAIN_S: Final = 1.0
 # A million rows are not counted to say that there are too many.
 _MAX_ROWS: Final = 10_000
 _READ: Final = """
@@ -36,16 +35,13 @@ class Backlog:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look until `stop`."""
-        await finish_within(self._run, stop, _DRAIN_S)
+        await look_every(_LOOK_EVERY_S, self._look, stop)
 
-    async def _run(self, stop: asyncio.Event) -> None:
-        pause_s = 0.0
-        while not await wait_or_stop(stop, pause_s):
-            pause_s = _LOOK_EVERY_S
-            try:
-                (row,) = await self._pool.fetch(_READ, _MAX_ROWS)
-            except DATABASE_ERRORS as error:
-                log.warning("backlog_unknown", error=error)
-                continue
-            metrics.outbox_open.set(row["open_count"])
-            metrics.outbox_age_seconds.set(row["age_s"])
+    async def _look(self) -> None:
+        try:
+            (row,) = await self._pool.fetch(_READ, _MAX_ROWS)
+        except DATABASE_ERRORS as error:
+            log.warning("backlog_unknown", error=error)
+            return
+        metrics.outbox_open.set(row["open_count"])
+        metrics.outbox_age_seconds.set(row["age_s"])

@@ -53,7 +53,7 @@ def ids_of(outcomes: Sequence[Any]) -> list[str]:
     return [str(outcome.record_id) for outcome in outcomes]
 
 
-def leads(org: Org, count: int, **fields: Any) -> list[str]:  # noqa: ANN401  a field's value
+def leads(org: Org, count: int, **fields: Any) -> list[str]:
     """Insert leads and send them; the org knows the conditions afterwards."""
     with org.transaction() as save:
         ids = ids_of(save.insert("Lead", *({**LEAD, **fields} for _ in range(count))))

@@ -26,7 +26,7 @@ LEAD: Final = {"LastName": "Berg", "Company": "Acme", "Status": "Open", "Email":
 HEARD_S: Final = 10.0
 
 
-def lead(number: int = 0, /, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  a field's value
+def lead(number: int = 0, /, **fields: Any) -> dict[str, Any]:
     return {**LEAD, "LastName": f"Lead {number}", **fields}
 
 

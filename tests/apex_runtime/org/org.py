@@ -86,7 +86,7 @@ class Org:
         cls,
         *folders: Path,
         fields: Mapping[str, Sequence[str]] | None = None,
-        **options: Any,  # noqa: ANN401  those of the constructor
+        **options: Any,
     ) -> Self:
         """Return an org with the source in `folders`; objects and settings from the first.
 

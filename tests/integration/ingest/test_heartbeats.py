@@ -28,7 +28,7 @@ INSERT_RESENDS = """
 STATES = "SELECT request_id, state FROM request ORDER BY request_id"
 
 
-async def beat(edge: Edge, **keys: Any) -> list[dict[str, Any]]:  # noqa: ANN401  the contract's
+async def beat(edge: Edge, **keys: Any) -> list[dict[str, Any]]:
     """Return what the answer asks for."""
     status, answer = await edge.post(json.dumps(document(**keys)).encode(), "heartbeat")
     assert (status, answer["conditions_version"]) == (200, 7)

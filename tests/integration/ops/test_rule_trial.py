@@ -62,7 +62,7 @@ def raw(members: str) -> msgspec.Raw:
     return msgspec.Raw(f'{{"Id": "{LEAD_ID}", "Email": "ana@example.com", {members}}}'.encode())
 
 
-def people(count: int, **fields: Any) -> list[dict[str, Any]]:  # noqa: ANN401  whatever JSON holds
+def people(count: int, **fields: Any) -> list[dict[str, Any]]:
     """Return callouts that insert so many hot leads of different people."""
     return [
         inserted(lead(Id=record_id, Email=f"P{number}@x.org", Rating="Hot", **fields))
@@ -74,7 +74,7 @@ async def tried(
     reading: Connection,
     asking: Connection,
     text: str = RULE,
-    **choices: Any,  # noqa: ANN401
+    **choices: Any,
 ) -> Trial:
     now = now_ms()
     asked: dict[str, Any] = {"since_ms": now - DAY_MS, "until_ms": now + 1, "sample_count": 5}
@@ -86,7 +86,7 @@ async def only_rule(
     reading: Connection,
     asking: Connection,
     text: str = RULE,
-    **choices: Any,  # noqa: ANN401
+    **choices: Any,
 ) -> RuleTrial:
     (found,) = (await tried(reading, asking, text, **choices)).rules
     return found

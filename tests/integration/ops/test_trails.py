@@ -361,9 +361,9 @@ async def test_a_capture_is_looked_for_in_no_more_of_the_history_than_was_said(
 
 async def test_a_capture_of_a_record_is_found_by_the_records_index(connection: Connection) -> None:
     async with connection.transaction():
-        await connection.execute(change._KEY_ONLY)  # noqa: SLF001
+        await connection.execute(change._KEY_ONLY)  # noqa: SLF001  its very statement
         rows = await connection.fetch(
-            f"EXPLAIN {change._FIND_OF_RECORD}",  # noqa: SLF001
+            f"EXPLAIN {change._FIND_OF_RECORD}",  # noqa: SLF001  its very statement
             "capture", None, 200, LEAD_ID,
         )  # fmt: skip
     plan = "\n".join(row[0] for row in rows)

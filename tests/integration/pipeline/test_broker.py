@@ -168,7 +168,7 @@ async def test_a_channel_that_refuses_for_ever_is_given_up_for_a_new_one_on_its_
     publish = Exchange.publish
     stuck: list[object] = []
 
-    async def refuse(exchange: Exchange, *args: Any, **options: Any) -> object:  # noqa: ANN401
+    async def refuse(exchange: Exchange, *args: Any, **options: Any) -> object:
         # As RabbitMQ 3.10 may once a queue's leader died, whatever became of the queue since.
         stuck.extend([] if stuck else [exchange.channel])
         if exchange.channel is stuck[0]:

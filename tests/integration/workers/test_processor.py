@@ -200,7 +200,7 @@ async def test_a_rule_that_fails_on_one_change_makes_that_one_dead(
     ids = list(islice(record_ids(), 5))
     evaluate = RuleSet.evaluate
 
-    def fail_on_one(rules: RuleSet, change: Change, **facts: Any) -> Verdicts:  # noqa: ANN401  passed on
+    def fail_on_one(rules: RuleSet, change: Change, **facts: Any) -> Verdicts:
         if change.record_id == ids[2]:
             raise RecursionError("of ana@example.com")
         return evaluate(rules, change, **facts)

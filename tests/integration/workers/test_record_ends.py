@@ -21,7 +21,7 @@ WINNER_ID = "00Q5g0000000win"
 ENDED = frozenset({(ORG_ID, LEAD_ID)})
 
 
-def deleted(**fields: Any) -> ReceivedChange:  # noqa: ANN401
+def deleted(**fields: Any) -> ReceivedChange:
     (change,) = received(callout([{"old": lead(**fields)}], operation="delete"))
     return change
 

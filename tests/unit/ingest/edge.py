@@ -98,7 +98,7 @@ class Edge:
         connected: bool = True,
         pool: Pool | None = None,
         door: Door | None = None,
-        **settings: Any,  # noqa: ANN401
+        **settings: Any,
     ) -> None:
         self.group = group if isinstance(group, Group) else Group()
         self.in_flight = InFlight(10**8)

@@ -13,7 +13,7 @@ LEAD_ID = "00Q5g00000HotLdEAJ"
 RESEND = {"request_id": 8, "kind": "resend", "object": "Lead", "record_ids": [LEAD_ID]}
 
 
-def encoded(**keys: Any) -> bytes:  # noqa: ANN401  anything, right or wrong
+def encoded(**keys: Any) -> bytes:
     document = {
         "version": 1,
         "org_id": ORG_ID,

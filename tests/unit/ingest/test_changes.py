@@ -20,7 +20,7 @@ LEAD_ID = "00Q5g00000HotLdEAJ"
 LOAD = {"request_id": 7, "kind": "load", "object": "Lead", "cursor": LEAD_ID}
 
 
-def document(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  anything, right or wrong
+def document(**keys: Any) -> dict[str, Any]:
     return {
         "version": 1,
         "org_id": ORG_ID,
@@ -36,7 +36,7 @@ def document(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  anything, right or
     }
 
 
-def encoded(**keys: Any) -> bytes:  # noqa: ANN401  anything, right or wrong
+def encoded(**keys: Any) -> bytes:
     return json.dumps(document(**keys)).encode()
 
 

@@ -37,7 +37,7 @@ WISH = {
 }
 
 
-def org(**changed: Any) -> Org:  # noqa: ANN401  whatever the column holds
+def org(**changed: Any) -> Org:
     """Return an org whose connect code is open, but for what is changed."""
     row = {
         "org_id": ORG_ID,

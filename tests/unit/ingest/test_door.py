@@ -21,7 +21,7 @@ SECRET, NEXT_SECRET, CODE = new_secret(), new_secret(), new_secret()
 BODY = b'{"version":1}'
 
 
-def org(**changed: Any) -> Org:  # noqa: ANN401  whatever the column holds
+def org(**changed: Any) -> Org:
     """Return a connected org, but for what is changed."""
     row = {
         "org_id": ORG_ID,

@@ -11,7 +11,7 @@ from tests.unit.ingest.edge import ORG_ID, Edge
 SECRET_VALUE = "do-not-show-me\n"
 
 
-def document(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  anything, right or wrong
+def document(**keys: Any) -> dict[str, Any]:
     return {
         "version": 1,
         "org_id": ORG_ID,

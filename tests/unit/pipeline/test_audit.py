@@ -17,7 +17,7 @@ IDS = [long_id(f"00Q5g0000000{end}") for end in ("001", "00A", "00Z", "00a", "00
 SECRET_VALUE = "do-not-show-me"
 
 
-def document(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  anything, right or wrong
+def document(**keys: Any) -> dict[str, Any]:
     return {
         "version": 1,
         "org_id": "00D5g000004XyzAEAS",
@@ -31,7 +31,7 @@ def document(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  anything, right or
     }
 
 
-def encoded(**keys: Any) -> bytes:  # noqa: ANN401  anything, right or wrong
+def encoded(**keys: Any) -> bytes:
     return json.dumps(document(**keys)).encode()
 
 

@@ -45,7 +45,7 @@ class Broker:
         monkeypatch.setattr(broker, "wait_or_stop", self._sleep)
         return self
 
-    async def _connect(self, url: URL, **_: Any) -> Connection:  # noqa: ANN401
+    async def _connect(self, url: URL, **_: Any) -> Connection:
         self.url = url
         self.asked.append(url.host)
         if self._failures:

@@ -27,7 +27,7 @@ SNAPSHOT = {
 }
 
 
-def callout(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  anything, right or wrong
+def callout(**keys: Any) -> dict[str, Any]:
     return {
         "version": 1,
         "org_id": "00D5g000004XyzAEAS",
@@ -43,7 +43,7 @@ def callout(**keys: Any) -> dict[str, Any]:  # noqa: ANN401  anything, right or 
     }
 
 
-def encoded(**keys: Any) -> bytes:  # noqa: ANN401  anything, right or wrong
+def encoded(**keys: Any) -> bytes:
     return json.dumps(callout(**keys)).encode()
 
 

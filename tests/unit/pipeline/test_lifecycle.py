@@ -9,9 +9,16 @@ import signal
 import pytest
 
 from pipeline import lifecycle
-from pipeline.lifecycle import finish_within, first_of, run_until_stopped, wait_or_stop
+from pipeline.lifecycle import (
+    finish_within,
+    first_of,
+    look_every,
+    run_until_stopped,
+    wait_or_stop,
+)
 
 DEADLINE_S = 10
+ENOUGH_LOOKS = 3
 
 
 class Drained:
@@ -148,6 +155,28 @@ async def test_waiting_tells_the_stop_event_from_the_time() -> None:
     assert await wait_or_stop(stop, 0.001) is False
     stop.set()
     assert await wait_or_stop(stop, DEADLINE_S) is True
+
+
+async def test_it_looks_at_once_and_again_until_the_stop_event() -> None:
+    stop, looks = asyncio.Event(), 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == ENOUGH_LOOKS:
+            stop.set()
+
+    async with asyncio.timeout(DEADLINE_S):
+        await look_every(0.001, look, stop)
+    assert looks == ENOUGH_LOOKS
+
+
+async def test_a_look_that_fails_ends_the_looking() -> None:
+    async def fail() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011  its own
+        await look_every(DEADLINE_S, fail, asyncio.Event())
 
 
 async def test_the_first_of_several_is_enough_and_the_rest_are_dropped() -> None:

@@ -23,7 +23,7 @@ NOW_S = 1_795_430_400
 BODY = b'{"version":1}'
 
 
-def verified(secrets: tuple[str, ...] = (SECRET,), **changed: Any) -> int:  # noqa: ANN401
+def verified(secrets: tuple[str, ...] = (SECRET,), **changed: Any) -> int:
     """Verify what SECRET signed now, but for what is changed."""
     arguments: dict[str, Any] = {
         "message_id": "msg_1",

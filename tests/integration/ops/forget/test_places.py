@@ -84,7 +84,7 @@ async def test_no_page_reads_a_large_table_whole(
         plans.append(
             await explain(connection, replacing(place), ORG_ID, 200, likes, pattern, *first)
         )
-    history = people._IN_HISTORY  # noqa: SLF001
+    history = people._IN_HISTORY  # noqa: SLF001  its very statement
     asked = (ORG_ID, 0, "", "", "", 200, ["Lead"], likes, pattern)
     plans.append(await explain(connection, history, *asked))
     await connection.close()

@@ -66,13 +66,13 @@ def leads(count: int, *, of_which_qualified: int) -> list[dict[str, Any]]:
     ]
 
 
-async def planned(pool: Pool, **narrowed: Any) -> HistoryPlan:  # noqa: ANN401
+async def planned(pool: Pool, **narrowed: Any) -> HistoryPlan:
     span = {"since_ms": now_ms() - 7 * 86_400_000, "until_ms": now_ms() + 1}
     async with pool.acquire() as connection:
         return await history_plan.plan(connection, **{**span, **narrowed})
 
 
-async def begun(pool: Pool, **narrowed: Any) -> BulkRun:  # noqa: ANN401
+async def begun(pool: Pool, **narrowed: Any) -> BulkRun:
     plan = await planned(pool, **narrowed)
     async with pool.acquire() as connection:
         return await history_plan.begin(connection, plan, actor=ACTOR, rate_per_s=FAST)
@@ -85,7 +85,7 @@ async def driven(pool: Pool, run: BulkRun) -> BulkRun:
         )
 
 
-async def replayed(pool: Pool, **narrowed: Any) -> BulkRun:  # noqa: ANN401
+async def replayed(pool: Pool, **narrowed: Any) -> BulkRun:
     return await driven(pool, await begun(pool, **narrowed))
 
 

@@ -40,10 +40,10 @@ class Lead:
         )
 
     @staticmethod
-    def state(status: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+    def state(status: str, **fields: Any) -> dict[str, Any]:
         return lead(Status=status, **fields)
 
-    def step(self, old: str, new: str, at: int, **keys: Any) -> ReceivedChange:  # noqa: ANN401
+    def step(self, old: str, new: str, at: int, **keys: Any) -> ReceivedChange:
         return self._one(updated(self.state(old), self.state(new), captured_at=at, **keys))
 
     @staticmethod

@@ -79,15 +79,15 @@ def change(  # noqa: PLR0913  all that makes a change
     )
 
 
-def deleted(at: int, *acts: Act, **more: Any) -> ReceivedChange:  # noqa: ANN401
+def deleted(at: int, *acts: Act, **more: Any) -> ReceivedChange:
     return change(at, *acts, operation=Operation.DELETE, **more)
 
 
-def merged(at: int, into: str, **more: Any) -> ReceivedChange:  # noqa: ANN401
+def merged(at: int, into: str, **more: Any) -> ReceivedChange:
     return deleted(at, MasterRecordId=into, **more)
 
 
-def converted(at: int, *acts: Act, into: str = CONTACT, **more: Any) -> ReceivedChange:  # noqa: ANN401
+def converted(at: int, *acts: Act, into: str = CONTACT, **more: Any) -> ReceivedChange:
     return change(at, *acts, IsConverted=True, ConvertedContactId=into, **more)
 
 

@@ -56,7 +56,7 @@ async def healed(pool: Pool) -> list[str]:
     return [row["record_id"] for row in rows]
 
 
-def state_of(record_id: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  whatever JSON holds
+def state_of(record_id: str, **fields: Any) -> dict[str, Any]:
     return lead(Id=record_id, SystemModstamp=datetime_of(AT), **fields)
 
 

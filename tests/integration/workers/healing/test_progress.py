@@ -28,7 +28,7 @@ async def load(pool: Pool) -> int:
     return request_id
 
 
-def page(record_ids: list[str], request_id: int, **keys: Any) -> dict[str, Any]:  # noqa: ANN401
+def page(record_ids: list[str], request_id: int, **keys: Any) -> dict[str, Any]:
     return snapshot(*({"Id": one} for one in record_ids), request_id=request_id, **keys)
 
 

@@ -33,7 +33,7 @@ HOUR_MS: Final = 3_600_000
 SETTLED: Final = SETTLED_AFTER_MS + 1000
 
 
-def lead_of(moment: int, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  whatever JSON holds
+def lead_of(moment: int, **fields: Any) -> dict[str, Any]:
     """Return a qualified lead as it last changed in the second of `moment`."""
     return lead(SystemModstamp=datetime_of(moment), **fields)
 

@@ -51,11 +51,11 @@ LEFT: Final = """
 Fired = tuple[str, str, str | None, str]
 
 
-def account(industry: str | None = None, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def account(industry: str | None = None, **fields: Any) -> dict[str, Any]:
     return {"Id": ACCOUNT, "Industry": industry, **fields}
 
 
-def contact(**fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def contact(**fields: Any) -> dict[str, Any]:
     return {"Id": CONTACT, "AccountId": ACCOUNT, "Email": "ana@example.com", **fields}
 
 
@@ -63,7 +63,7 @@ def user(*, active: bool) -> dict[str, Any]:
     return {"Id": USER, "IsActive": active}
 
 
-def opportunity(**fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def opportunity(**fields: Any) -> dict[str, Any]:
     return {"Id": OPPORTUNITY, "AccountId": ACCOUNT, "Email__c": "ana@example.com", **fields}
 
 
@@ -76,7 +76,7 @@ async def changed(
     processor: Processor,
     old: dict[str, Any] | None,
     new: dict[str, Any] | None,
-    **keys: Any,  # noqa: ANN401
+    **keys: Any,
 ) -> str:
     """Process one record's change; return its transaction."""
     record = new or old

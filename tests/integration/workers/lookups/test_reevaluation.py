@@ -259,7 +259,7 @@ async def test_a_child_that_fails_for_good_is_set_aside_and_its_siblings_fire(
     await insert_many(processor, children, "Contact")
     evaluate = RuleSet.evaluate
 
-    def fail_on_one(rules: RuleSet, change: Change, **facts: Any) -> Verdicts:  # noqa: ANN401
+    def fail_on_one(rules: RuleSet, change: Change, **facts: Any) -> Verdicts:
         if change.record_id == children[17]["Id"]:
             raise RecursionError
         return evaluate(rules, change, **facts)

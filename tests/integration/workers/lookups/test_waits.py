@@ -198,7 +198,7 @@ async def test_a_row_that_fails_for_good_is_set_aside_and_keeps_no_other_waiting
         await changed(processor, None, record)
     evaluate = RuleSet.evaluate
 
-    def fail_on_one(rules: RuleSet, change: Change, **facts: Any) -> Verdicts:  # noqa: ANN401
+    def fail_on_one(rules: RuleSet, change: Change, **facts: Any) -> Verdicts:
         if change.record_id == bad["Id"]:
             raise RecursionError
         return evaluate(rules, change, **facts)

@@ -74,7 +74,7 @@ def open_relay(pool: Pool, relay_settings: tree.Relay) -> OpenRelay:
     """What opens a relay to both targets, with other settings."""
 
     @asynccontextmanager
-    async def open_one(**changed: Any) -> AsyncIterator[Relay]:  # noqa: ANN401  settings of any type
+    async def open_one(**changed: Any) -> AsyncIterator[Relay]:
         settings = msgspec.structs.replace(relay_settings, **changed)
         async with open_targets(settings) as targets:
             yield Relay(tree.Settings(relay=settings), pool, targets)

@@ -129,7 +129,7 @@ async def test_who_is_forgotten_while_rows_are_set_aside_keeps_none_of_them_from
     await pool.execute("UPDATE enrollment SET state = 'exited'")
     left, gone = (await claim(pool))[:2]
     for table in ("outbox", "enrollment"):
-        await pool.execute(f"DELETE FROM {table} WHERE recipient = $1", gone.recipient)  # noqa: S608
+        await pool.execute(f"DELETE FROM {table} WHERE recipient = $1", gone.recipient)  # noqa: S608  a name above
 
     await outbox.superseded(pool, left, gone)
     states = await told(pool, "outbox_id, state")

@@ -21,7 +21,7 @@ class Deploy(Protocol):
         self,
         *sources: str,
         files: dict[str, str] | None = None,
-        **options: Any,  # noqa: ANN401  the org's own
+        **options: Any,
     ) -> Org: ...
 
 
@@ -30,7 +30,7 @@ def deploy(tmp_path: Path) -> Deploy:
     if parser_path() is None:
         pytest.skip("Apex's parser is not installed: npm ci in apex/")
 
-    def deployed(*sources: str, files: dict[str, str] | None = None, **options: Any) -> Org:  # noqa: ANN401  the org's own
+    def deployed(*sources: str, files: dict[str, str] | None = None, **options: Any) -> Org:
         for source in sources:
             found = _NAME.search(source)
             assert found is not None, source

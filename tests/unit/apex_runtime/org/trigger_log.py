@@ -20,7 +20,7 @@ EVENTS = [
 ]
 
 
-def lead(name: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  a record's values
+def lead(name: str, **fields: Any) -> dict[str, Any]:
     return {"LastName": name, "Company": "Acme", **fields}
 
 

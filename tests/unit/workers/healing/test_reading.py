@@ -38,7 +38,7 @@ capture_ids = st.sampled_from(["0", "00000000-0000-4000-8000-000000000001", "z" 
 changes = st.tuples(moments, st.sampled_from([0, 1, MAX_SEQUENCE]), capture_ids)
 
 
-def header(read_at: int, **keys: Any) -> contract.Header:  # noqa: ANN401  any of the contract's
+def header(read_at: int, **keys: Any) -> contract.Header:
     return contract.Header(
         **{
             "version": 1,

@@ -16,7 +16,7 @@ def claim(
     state: str = "pending",
     stands_at: int = 1,
     exited_generation: int = 0,
-    **fields: Any,  # noqa: ANN401  any of a claim's
+    **fields: Any,
 ) -> Claim:
     enrollment = Enrollment(
         enrollment_id=7,

@@ -26,7 +26,7 @@ def test_an_add_that_another_followed_without_an_exit_is_told() -> None:
 
 
 def test_an_exit_is_told_if_the_target_took_the_add_and_it_still_stands() -> None:
-    def left(**fields: Any) -> Claim:  # noqa: ANN401  any of a claim's
+    def left(**fields: Any) -> Claim:
         return claim(kind=RowKind.EXIT, was_added=True, **fields)
 
     assert not is_superseded(left(state="exited", exited_generation=1))
