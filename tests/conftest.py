@@ -18,6 +18,7 @@ from ops.stack.errors import StackError
 from ops.stack.programs import install_missing
 from pipeline import topology
 from pipeline.broker import connection_to
+from pipeline.lifecycle import rest_collector
 from pipeline.settings import Secret
 from tests.processes import PenstockProcesses
 from tests.servers import (
@@ -28,6 +29,7 @@ from tests.servers import (
     migrated,
     new_name,
     open_folder,
+    roomy,
 )
 from tests.starting import Forks
 
@@ -42,6 +44,11 @@ hypothesis.settings.load_profile("penstock")
 
 # The session's server need not outlive the machine; tests that kill one have one of their own.
 _FORGETFUL: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over the tests, which live as long as the process."""
+    rest_collector()
 
 
 @pytest.fixture
@@ -72,7 +79,7 @@ def server_loop() -> Iterator[LoopThread]:
 @pytest.fixture(scope="session")
 def postgres_server(server_loop: LoopThread) -> Iterator[PrivatePostgres]:
     """One PostgreSQL for the session. Most tests want `database_url` instead."""
-    with open_folder() as folder:
+    with open_folder(roomy()) as folder:
         server = PrivatePostgres(folder / "postgres", settings=_FORGETFUL)
         server_loop.run(server.start())
         try:
@@ -84,7 +91,7 @@ def postgres_server(server_loop: LoopThread) -> Iterator[PrivatePostgres]:
 @pytest.fixture(scope="session")
 def rabbitmq_server(server_loop: LoopThread) -> Iterator[PrivateRabbitMQ]:
     """One RabbitMQ for the session. Most tests want `broker_url` instead."""
-    with open_folder() as folder:
+    with open_folder(roomy()) as folder:
         server = PrivateRabbitMQ(folder / "rabbitmq", plugins=["rabbitmq_management"])
         server_loop.run(server.start())
         try:

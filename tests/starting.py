@@ -111,10 +111,10 @@ class Forks:
         """Start a command. One whose interpreter is to be another is started afresh."""
         if _of_interpreter(command.environment) != _of_interpreter(os.environ):
             return await AFRESH(command, standard)
+        told = msgspec.msgpack.encode(command, enc_hook=str)
         mine, theirs = socket.socketpair()
         mine.setblocking(False)
         with theirs:
-            told = msgspec.msgpack.encode(command)
             socket.send_fds(self._control, [told], [*standard, theirs.fileno()])
         return _Forked(await _number(mine), mine)
 

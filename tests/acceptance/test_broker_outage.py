@@ -17,7 +17,7 @@ import pytest
 from ops.stack import PrivateRabbitMQ
 from tests.load import Load
 from tests.salesforce import Salesforce, callout
-from tests.servers import LoopThread, open_folder
+from tests.servers import LoopThread, open_folder, roomy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Broker:
 
 @pytest.fixture(scope="module")
 def broker(server_loop: LoopThread) -> Iterator[Broker]:
-    with open_folder() as folder:
+    with open_folder(roomy()) as folder:
         server = PrivateRabbitMQ(folder / "rabbitmq")
         server_loop.run(server.start())
         try:

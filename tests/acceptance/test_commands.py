@@ -21,14 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.starting import Forks
+
 ADD = ("org", "add", ORG_ID, "--sync-user", SYNC_USER_ID)
 ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 @pytest.fixture
-async def commands(database_url: str, tmp_path: Path) -> AsyncIterator[PenstockProcesses]:
+async def commands(
+    database_url: str, tmp_path: Path, forks: Forks
+) -> AsyncIterator[PenstockProcesses]:
     environment = {"PENSTOCK_DATABASE__URL": database_url, "COLUMNS": "200"}
-    async with PenstockProcesses(environment, tmp_path) as processes:
+    async with PenstockProcesses(environment, tmp_path, start=forks) as processes:
         yield processes
 
 

@@ -16,7 +16,16 @@ import pytest
 from ops.stack import PrivatePostgres
 from tests.load import Load
 from tests.salesforce import Salesforce, callout
-from tests.servers import LoopThread, database_at, execute, migrated, new_name, open_folder, until
+from tests.servers import (
+    LoopThread,
+    database_at,
+    execute,
+    migrated,
+    new_name,
+    open_folder,
+    roomy,
+    until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +50,7 @@ class Database:
 
 @pytest.fixture(scope="module")
 def database(server_loop: LoopThread) -> Iterator[Database]:
-    with open_folder() as folder:
+    with open_folder(roomy()) as folder:
         server = PrivatePostgres(folder / "postgres")
         server_loop.run(server.start())
         try:

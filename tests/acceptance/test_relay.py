@@ -133,9 +133,9 @@ async def test_a_target_that_fails_is_told_again_later_and_refusals_are_final(
     assert target.pauses_s("refused@example.com") == []
     for recipient in ("down@example.com", "moved@example.com", "lost@example.com"):
         (pause_s,) = target.pauses_s(recipient)
-        assert 0.8 <= pause_s < 2.5, recipient
+        assert 0.8 <= pause_s < 5, recipient
     (pause_s,) = target.pauses_s("busy@example.com")
-    assert 3 <= pause_s < 5
+    assert 3 <= pause_s < 8
     # The lost answer was to a delivery: the target knows the second by its key.
     assert len(set(target.taken["lost@example.com"])) == 1
     assert len(target.keys) == 5
@@ -174,5 +174,5 @@ async def test_what_a_killed_relay_was_telling_is_told_by_another_after_the_leas
     await penstock.start_relay(**lease)
     await penstock.until_counted(1, SETTLED, "delivered")
     (pause_s,) = target.pauses_s("slow@example.com")
-    assert 2.5 <= pause_s < 5
+    assert 2.5 <= pause_s < 8
     assert len(target.taken["slow@example.com"]) == 1

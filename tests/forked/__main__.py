@@ -63,7 +63,7 @@ class Forking:
         for descriptor in standard:
             os.close(descriptor)
         replies = socket.socket(fileno=reply)
-        replies.sendall(NUMBER.pack(pid))
+        _tell(replies, pid)
         ended = os.pidfd_open(pid)
         self._running[ended] = (pid, replies)
         self._selector.register(ended, selectors.EVENT_READ)
@@ -86,14 +86,19 @@ class Forking:
         self._selector.unregister(ended)
         os.close(ended)
         _, status = os.waitpid(pid, 0)
-        # A test that was given up asks no more.
-        with replies, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            replies.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
+        with replies:
+            _tell(replies, os.waitstatus_to_exitcode(status))
 
     def _kill_all(self) -> None:
         for ended, (pid, _) in list(self._running.items()):
             os.kill(pid, signal.SIGKILL)
             self._tell_end(ended)
+
+
+def _tell(replies: socket.socket, number: int) -> None:
+    # A test that was given up asks no more.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        replies.sendall(NUMBER.pack(number))
 
 
 def main() -> None:

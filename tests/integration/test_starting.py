@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from ops.__main__ import COMMANDS
 from tests.processes import PenstockProcesses
 from tests.starting import AFRESH, Command, Forks, Standard
 
@@ -26,8 +27,9 @@ RELAY: Final = {
 @pytest.mark.parametrize(
     ("arguments", "environment"),
     [
+        *(((command, "--help"), {}) for command in COMMANDS),
         (("--version",), {}),
-        (("rules", "--help"), {"COLUMNS": "60"}),
+        (("--help",), {"COLUMNS": "60"}),
         (("worker", "--object", "case"), {}),
         (("org", "list"), {"PENSTOCK_DATABASE__URL": "postgresql://127.0.0.1:1/penstock"}),
         (("rules", "check", "-"), {"PYTHONIOENCODING": "ascii"}),

@@ -22,6 +22,8 @@ CONNECTED = "UPDATE org SET connected_at = now() - make_interval(mins => $1), pa
 
 
 async def troubles(pool: Pool) -> dict[str, float]:
+    # Other tests leave labels of their own behind.
+    metrics.orgs_in_trouble.clear()
     await OrgWatch(pool).look()
     (family,) = metrics.orgs_in_trouble.collect()
     return {sample.labels["trouble"]: sample.value for sample in family.samples}
