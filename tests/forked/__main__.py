@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import os
 import selectors
 import signal
@@ -17,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from typing import Final
+from typing import Final, TextIO
 
 import msgspec
 
@@ -80,6 +81,10 @@ class Forking:
         for number, descriptor in enumerate(standard):
             os.dup2(descriptor, number)
             os.close(descriptor)
+        # Whether one can be sought in, or is a terminal, is found out when it is opened.
+        sys.stdin = _opened(0, "r", sys.stdin)
+        sys.stdout = _opened(1, "w", sys.stdout)
+        sys.stderr = _opened(2, "w", sys.stderr)
 
     def _tell_end(self, ended: int) -> None:
         pid, replies = self._running.pop(ended)
@@ -93,6 +98,14 @@ class Forking:
         for ended, (pid, _) in list(self._running.items()):
             os.kill(pid, signal.SIGKILL)
             self._tell_end(ended)
+
+
+def _opened(number: int, mode: str, like: TextIO) -> TextIO:
+    assert isinstance(like, io.TextIOWrapper)
+    opened = os.fdopen(number, mode, encoding=like.encoding, errors=like.errors, closefd=False)
+    assert isinstance(opened, io.TextIOWrapper)
+    opened.reconfigure(line_buffering=like.line_buffering, write_through=like.write_through)
+    return opened
 
 
 def _tell(replies: socket.socket, number: int) -> None:
