@@ -15,7 +15,7 @@ SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
 APEX_TOOLS := apex/node_modules/.installed
 NODE := PATH="$(CURDIR)/apex/node_modules/.bin:$$PATH" NODE_DISABLE_COMPILE_CACHE=1 node
 
-.PHONY: help run test clusters upgrade alerts simulate chaos fuzz overload autoscaling check screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package wheel release image
+.PHONY: help run test clusters upgrade alerts simulate chaos fuzz overload autoscaling check check-code check-types check-deploy check-apex screenshots bench bench-quick format docs lock clean apex-tools apex-size apex-package wheel release image
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1	/p' Makefile
@@ -40,11 +40,20 @@ chaos: $(INSTALLED) ## Break real processes under load for MINUTES=4 by SEED=1, 
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),4) $(ARGS)
 
 check: $(INSTALLED) $(APEX_TOOLS) ## Lint, types, import arrows; deploy/'s files; the Salesforce package's gate
+	@$(MAKE) --silent --jobs --output-sync=target check-code check-types check-deploy check-apex
+
+check-code: $(INSTALLED)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+check-types: $(INSTALLED)
+	@$(BIN)/mypy
+
+check-deploy: $(INSTALLED)
 	@$(BIN)/python -m tests.deployment
+
+check-apex: $(APEX_TOOLS)
 	@apex/tools/need.sh java default-jre-headless
 	@$(NODE) apex/tools/check.mjs
 	@$(NODE) apex/tools/size.mjs

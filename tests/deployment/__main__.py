@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from tests.deployment import (
@@ -31,20 +32,28 @@ CHECKS: Final[tuple[Check, ...]] = (
     *monitoring.CHECKS,
 )
 
+# One waits for RabbitMQ, another for promtool.
+_AT_ONCE: Final = 3
+
 
 def main() -> int:
-    """Run each check, tell what it found; 1 if anything is wrong."""
+    """Run the checks, some at once since they wait for servers; 1 if anything is wrong."""
     wrong = 0
-    for check in CHECKS:
-        if missing := check.missing():
-            print(f"skipped: {check.what} (needs {', '.join(missing)})")  # noqa: T201
-            continue
-        problems = check.run()
-        wrong += len(problems)
-        print(f"{'wrong' if problems else 'good'}: {check.what}")  # noqa: T201
-        for line in problems:
-            print(f"  {line}")  # noqa: T201
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for check, problems in zip(CHECKS, pool.map(_run, CHECKS), strict=True):
+            if problems is None:
+                print(f"skipped: {check.what} (needs {', '.join(check.missing())})")  # noqa: T201
+                continue
+            wrong += len(problems)
+            print(f"{'wrong' if problems else 'good'}: {check.what}")  # noqa: T201
+            for line in problems:
+                print(f"  {line}")  # noqa: T201
     return 1 if wrong else 0
+
+
+def _run(check: Check) -> list[str] | None:
+    """Return what is wrong; None where a tool is missing."""
+    return None if check.missing() else check.run()
 
 
 if __name__ == "__main__":

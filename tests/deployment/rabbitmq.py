@@ -112,6 +112,8 @@ async def _check_node(folder: Path) -> list[str]:
     except (StackError, AMQPError, OSError, aiohttp.ClientError) as error:
         return str(error).splitlines() or [repr(error)]
     finally:
+        # Killed first: its good order takes seconds, for data that nobody wants.
+        await server.kill()
         await server.stop()
 
 
