@@ -111,7 +111,7 @@ class Supervised:
             finally:
                 # Also when this very stop is cancelled: an impatient operator leaves nothing.
                 end_group(process)
-            await process.wait()
+                await process.wait()
         identity_path(self._child.log_path).unlink(missing_ok=True)
 
     async def kill(self) -> None:

@@ -104,6 +104,8 @@ def _opened(number: int, mode: str, like: TextIO) -> TextIO:
     assert isinstance(like, io.TextIOWrapper)
     opened = os.fdopen(number, mode, encoding=like.encoding, errors=like.errors, closefd=False)
     assert isinstance(opened, io.TextIOWrapper)
+    # As the interpreter names them: a command tells by it where a mistake is.
+    opened.buffer.raw.name = like.name
     opened.reconfigure(line_buffering=like.line_buffering, write_through=like.write_through)
     return opened
 

@@ -32,6 +32,7 @@ RELAY: Final = {
         (("--help",), {"COLUMNS": "60"}),
         (("worker", "--object", "case"), {}),
         (("org", "list"), {"PENSTOCK_DATABASE__URL": "postgresql://127.0.0.1:1/penstock"}),
+        (("rules", "check", "-"), {"PENSTOCK_DATABASE__URL": "postgresql://127.0.0.1:1/penstock"}),
         (("rules", "check", "-"), {"PYTHONIOENCODING": "ascii"}),
     ],
 )

@@ -121,7 +121,7 @@ async def test_a_cancelled_stop_leaves_nothing_running(tmp_path: Path) -> None:
     stopping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stopping
-    await until(lambda: identity_of(pid) is None)
+    assert identity_of(pid) is None
 
 
 async def test_a_child_that_ends_at_its_start_shows_the_end_of_its_log(tmp_path: Path) -> None:
