@@ -72,7 +72,7 @@ def _of(org: OrgState) -> Iterator[Verdict]:
         yield wrong(f"{name} was never heard of since it connected", _HEARTBEAT)
         return
     if age_s(org.heard_at) > OVERDUE_S:
-        mend = f"look for PenstockHourly in its Setup, Scheduled Jobs; {_HEARTBEAT}"
+        mend = f"look for Penstock in its Setup, Scheduled Jobs; {_HEARTBEAT}"
         yield wrong(f"{name} was heard of last {ago(org.heard_at)}", mend)
     told = org.heartbeat
     if told is None:

@@ -26,6 +26,7 @@ from ops.stack import Child, PrivatePostgres, PrivateRabbitMQ, StackError, Super
 from ops.stack.errors import tail_of
 from ops.stack.ports import LOOPBACK, free_port
 from pipeline.database.access import Role
+from tests.alerts.runbook import UNITS_FOLDER
 from tests.mixmax import Mixmax
 from tests.servers import migrated
 
@@ -223,6 +224,7 @@ class Machine:
             "PENSTOCK_INGEST__PORT": self.ingest_url.rpartition(":")[2],
             "PENSTOCK_CONSOLE__PORT": self._console_port,
             **dict(line.split("=", 1) for line in self._lines()),
+            **self._added(name),
         }
         if unit.user in _PERMISSIONS:
             environment["PENSTOCK_BROKER__URL"] = self.broker_url_for(unit.user)
@@ -237,6 +239,19 @@ class Machine:
             )
         )
         await self._running[name].start()
+
+    def _added(self, name: str) -> dict[str, str]:
+        """Return what a unit's drop-ins add to its environment; a credential is the file itself."""
+        environment: dict[str, str] = {}
+        for file in (self.settings / UNITS_FOLDER / f"{name}.service.d").glob("*.conf"):
+            told = [line.split("=", 1) for line in file.read_text().splitlines() if "=" in line]
+            credentials = [value.split(":", 1) for key, value in told if key == "LoadCredential"]
+            for variable, value in (one.split("=", 1) for key, one in told if key == "Environment"):
+                environment[variable] = value
+                for credential, path in credentials:
+                    if value == f"%d/{credential}":
+                        environment[variable] = path
+        return environment
 
     async def _answers(self, name: str) -> bool:
         # As systemd would have it, running is enough: what it waits for may be what is mended next.
@@ -265,7 +280,7 @@ class Machine:
         return f"{await _served(self._target)}/hook"
 
     def _write_settings(self, webhook_url: str, mixmax_url: str) -> None:
-        self.settings.mkdir()
+        (self.settings / "relay").mkdir(parents=True)
         self._write(
             [
                 f"PENSTOCK_RELAY__WEBHOOK_URL={webhook_url}",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FOLDER: Final = DEPLOY / "runbooks"
+UNITS_FOLDER: Final = "units"
 _HEADING: Final = re.compile(r"^(##+) (.+)$")
 # A node of RabbitMQ takes its time on a busy machine.
 _TIMEOUT_S: Final = 240.0
@@ -51,11 +52,14 @@ class Ran(NamedTuple):
 
 
 async def run(command: str, environment: Mapping[str, str], folder: Path) -> Ran:
-    """Run a command by bash. Its settings are in `folder` instead of on this machine."""
+    """Run a command by bash. Its settings and units are in `folder` instead of on this machine."""
+    here = {"/etc/penstock/": f"{folder}/", "/etc/systemd/system/": f"{folder}/{UNITS_FOLDER}/"}
+    for there, place in here.items():
+        command = command.replace(there, place)
     process = await asyncio.create_subprocess_exec(
         "bash",
         "-c",
-        command.replace("/etc/penstock/", f"{folder}/"),
+        command,
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

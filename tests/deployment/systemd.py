@@ -124,6 +124,9 @@ def _settings_of(texts: Sequence[str]) -> dict[str, str]:
     secrets["PENSTOCK_RELAY__WEBHOOK_SECRET"] = "whsec_" + "ab" * 24
     named = {name.removesuffix(FILE) for name, text in found.items() if text.startswith("%d/")}
     plain = {name: text for name, text in found.items() if not text.startswith("%d/")}
+    # What they name is on the machine that the example is for.
+    for server in ("BROKER", "DATABASE"):
+        del plain[f"PENSTOCK_{server}__CA_FILE"]
     return plain | {name: secrets[name] for name in named}
 
 

@@ -162,7 +162,7 @@ def test_what_an_org_told_of_itself_is_listed_in_120_columns(
     assert (listed["package_version"], listed["conditions_up_to_date"]) == ("0.2.0", False)
     shown = call("org", "show", ORG_ID).stdout
     assert "everything, while no rule reads anything" in shown
-    assert "3 h ago, overdue: look for PenstockHourly" in shown
+    assert "3 h ago, overdue: look for Penstock" in shown
     assert "version 1, behind" in shown
     assert json.loads(call("org", "show", "--json").stdout) == listed
 

@@ -143,7 +143,7 @@ async def test_what_is_well_is_fine_and_looking_changes_nothing(
         (
             "UPDATE heartbeat SET heard_at = now() - interval '1 day'",
             "orgs",
-            "heard of last 1 d ago → look for PenstockHourly",
+            "heard of last 1 d ago → look for Penstock",
         ),
         (
             "UPDATE heartbeat SET clock_skew_ms = -200000",
