@@ -67,5 +67,9 @@ def _run(*arguments: str) -> bytes:
     except FileNotFoundError:
         raise NoPreviousVersion("there is no git here") from None
     except subprocess.CalledProcessError as error:
-        raise NoPreviousVersion(error.stderr.decode().strip()) from None
+        told = error.stderr.decode().strip()
+        # A clone that cannot be read is a fault; what was unpacked from an archive has no versions.
+        if (_ROOT / ".git").exists():
+            raise RuntimeError(told) from None
+        raise NoPreviousVersion(told) from None
     return done.stdout

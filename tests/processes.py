@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -19,7 +20,6 @@ from tests.starting import AFRESH, Command, Standard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
     from tests.starting import Process, Start
 
@@ -54,6 +54,12 @@ class Running:
     @property
     def log(self) -> str:
         return self._log_path.read_text()
+
+    def memory_bytes(self, line: str) -> int:
+        """Return `VmRSS` (now) or `VmHWM` (the most so far)."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = dict(each.split(":", 1) for each in status.splitlines())
+        return int(found[line].split()[0]) * 1024
 
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -220,7 +226,11 @@ class PenstockProcesses:
                 Command(arguments, self.environment | self._in_role(role)),
                 Standard(given.fileno(), printed.fileno(), said.fileno()),
             )
-            returncode = await process.wait()
+            try:
+                returncode = await process.wait()
+            except asyncio.CancelledError:
+                process.send_signal(signal.SIGKILL)
+                raise
             printed.seek(0)
             said.seek(0)
             return Result(returncode, printed.read(), said.read())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import fcntl
 import http.client
 import os
 import secrets
@@ -37,6 +38,8 @@ _KEPT: Final = "kept"
 _DISK: Final = Path("/tmp")  # noqa: S108  as said
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108  as said
 _ENOUGH_BYTES: Final = 4 * 2**30
+_PREFIX: Final = "penstock-test-"
+_MADE_AND_LOCKED_S: Final = 10.0
 _POLL_S: Final = 0.02
 _HTTP_TIMEOUT_S: Final = 30.0
 Result = TypeVar("Result")
@@ -56,13 +59,46 @@ def _free_bytes(place: Path) -> int:
 
 @contextlib.contextmanager
 def open_folder(place: Path = _DISK) -> Iterator[Path]:
-    """Give a new folder that every user may enter, as tmp_path is not, and remove it afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="penstock-", dir=place))
+    """Give a new folder that every user may enter, as tmp_path is not, and remove it afterwards.
+
+    So are those that sessions left which were killed: nobody holds their lock.
+    """
+    for left in place.glob(f"{_PREFIX}*"):
+        _remove_if_left(left)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
     folder.chmod(0o755)
+    held = _lock(folder)
     try:
         yield folder
     finally:
         shutil.rmtree(folder)
+        if held is not None:
+            os.close(held)
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder for as long as the descriptor is open; None if somebody else has."""
+    try:
+        held = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        return None
+    return held
+
+
+def _remove_if_left(folder: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        # One that was made a moment ago is about to be locked.
+        if time.time() - folder.stat().st_ctime < _MADE_AND_LOCKED_S:
+            return
+    held = _lock(folder)
+    if held is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
 
 
 class LoopThread:

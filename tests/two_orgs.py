@@ -172,7 +172,11 @@ async def run_each(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    told, _ = await process.communicate(msgspec.json.encode(asked))
+    try:
+        told, _ = await process.communicate(msgspec.json.encode(asked))
+    except asyncio.CancelledError:
+        process.kill()
+        raise
     assert process.returncode == 0
     results: list[tuple[int, str]] = msgspec.json.decode(told, type=list[tuple[int, str]])
     return results

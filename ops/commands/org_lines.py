@@ -86,9 +86,7 @@ def _facts(org: OrgState) -> Iterator[tuple[str, str]]:
 
 def _told(org: OrgState, told: Heartbeat) -> Iterator[tuple[str, str]]:
     age = datetime.now(UTC) - datetime.fromisoformat(told.beat_at)
-    overdue = (
-        ", overdue: look for Penstock in Setup, Scheduled Jobs" if age > OVERDUE_AFTER else ""
-    )
+    overdue = ", overdue: look for Penstock in Setup, Scheduled Jobs" if age > OVERDUE_AFTER else ""
     yield "heartbeat", f"{ago(told.beat_at)}{overdue}"
     yield "package", f"{org.package_version or '?'}, API {told.api_version or '?'}"
     if parked := _parked(told):

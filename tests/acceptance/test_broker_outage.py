@@ -9,7 +9,6 @@ import asyncio
 import os
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -152,14 +151,14 @@ async def test_a_broker_that_is_out_of_memory_is_answered_for_in_bounded_memory(
     try:
         await until_answered(503, org)
         await assert_refused_quickly(org)
-        before_bytes = memory_bytes(ingest)
+        before_bytes = ingest.memory_bytes("VmHWM")
         for _ in range(4):
             answers = await asyncio.gather(
                 *(answer(org, Description="x" * 1_000_000) for _ in range(40))
             )
             assert {status for status, _ in answers} == {503}
             assert max(took_s for _, took_s in answers) < ANSWERED_WITHIN_S
-        grown_bytes = memory_bytes(ingest) - before_bytes
+        grown_bytes = ingest.memory_bytes("VmHWM") - before_bytes
         assert grown_bytes < 256 * MIB
     finally:
         await broker.run("ctl", "set_vm_memory_high_watermark", "0.4")
@@ -168,10 +167,3 @@ async def test_a_broker_that_is_out_of_memory_is_answered_for_in_bounded_memory(
         await load.sent()
     assert load.answers == {202: 100}
     await load.assert_kept(penstock)
-
-
-def memory_bytes(running: Running) -> int:
-    """Return the most memory that the process has had."""
-    status = Path(f"/proc/{running.pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024

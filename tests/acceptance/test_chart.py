@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(found("helm") is None, reason="helm renders the chart")
 
+_POLL_S: Final = 0.05
 RENDERING: Final = "an object of its own kind"
 SECRETS: Final = {"PENSTOCK_RELAY__WEBHOOK_SECRET": "whsec_c2VjcmV0IG9mIHRoZSB0ZXN0"}
 NO_SERVER: Final = {
@@ -70,6 +72,7 @@ async def until_started(penstock: PenstockProcesses, running: Running, template:
     while await ask(penstock, running, template, "startupProbe") != 200:
         assert time.monotonic() < deadline_s, running.log
         assert running.code is None, running.log
+        await asyncio.sleep(_POLL_S)
 
 
 @pytest.mark.parametrize("name", ROLES)
@@ -134,3 +137,4 @@ async def test_keda_sees_what_waits_and_what_workers_hold(
                 assert response.status == 200
                 document = await response.json()
             told = (document.get("messages", 0), document.get("messages_ready", 0))
+            await asyncio.sleep(_POLL_S)

@@ -141,7 +141,7 @@ async def test_no_process_waits_for_a_frozen_database_to_end(
         os.kill(hurried.pid, signal.SIGTERM)
         started = time.monotonic()
         assert await ending != 0
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
     finally:
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)

@@ -153,16 +153,21 @@ async def test_http_2_is_spoken(edge: Edge, tmp_path: Path) -> None:
     assert printed.decode().splitlines()[-1] == "2 202"
 
 
-async def test_nothing_is_reached_but_callouts_and_the_console(
-    edge: Edge,
-) -> None:
-    session = edge.penstock.session
-    for path in ("/", "/metrics", "/healthz", "/readyz", "/v1/", "/v1/orgs"):
-        async with session.get(edge.penstock.ingest_url + path) as response:
-            assert response.status == 404, path
-            assert response.content_type == "application/problem+json"
-    with pytest.raises(aiohttp.ClientConnectorSSLError):
-        await session.get(f"https://other.example.com:{edge.nginx.port}/")
+async def test_nothing_is_reached_but_callouts_and_the_console(service_folder: Path) -> None:
+    async def serve(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", serve)
+    async with TestServer(app) as server:
+        nginx = Nginx(service_folder, [server.port or 0])
+        async with running(nginx) as session:
+            for path in ("/", "/metrics", "/healthz", "/readyz", "/v1/"):
+                async with session.get(f"https://{CALLOUTS}:{nginx.port}{path}") as response:
+                    assert response.status == 404, path
+                    assert response.content_type == "application/problem+json"
+            with pytest.raises(aiohttp.ClientConnectorSSLError):
+                await session.get(f"https://other.example.com:{nginx.port}/")
 
 
 async def test_the_console_answers_by_its_name(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -31,8 +32,8 @@ def run(*argv: str, cwd: Path = ROOT, **environment: str) -> str:
     return done.stdout
 
 
-def built(folder: Path) -> Path:
-    run("-m", "hatchling", "build", "-t", "wheel", "-d", str(folder))
+def built(folder: Path, root: Path = ROOT) -> Path:
+    run("-m", "hatchling", "build", "-t", "wheel", "-d", str(folder), cwd=root)
     return folder / f"penstock-{VERSION}-py3-none-any.whl"
 
 
@@ -52,7 +53,15 @@ def test_the_wheel_has_all_that_a_room_has_and_no_more(wheel: Path) -> None:
 
 
 def test_the_same_commit_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
-    again = built(tmp_path)
+    # Another clone: the same files, written at another time.
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, clone / name)
+    unmeant = shutil.ignore_patterns("__pycache__")
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, clone / room, copy_function=shutil.copy, ignore=unmeant)
+    again = built(tmp_path, clone)
     digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (wheel, again)}
     assert len(digests) == 1
 

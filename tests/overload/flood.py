@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
@@ -22,7 +20,7 @@ from tests.salesforce import Salesforce
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from tests.processes import PenstockProcesses, Running
+    from tests.processes import PenstockProcesses
 
 _QUIET: Final = long_id("00D5g000004Quie")
 _NOISY: Final = tuple(long_id(f"00D5g000004Noi{number}") for number in range(3))
@@ -101,7 +99,7 @@ async def flood(
     accepted = _taken(await warm)
     await _drained(penstock, len(accepted) * change_count)
 
-    before = peak = _resident_bytes(ingest)
+    before = peak = ingest.memory_bytes("VmRSS")
     offered = _FACTOR * sustained
     async with _watched(penstock) as seen:
         began = time.time()
@@ -110,7 +108,7 @@ async def flood(
             _send(port, seconds, quiet, _QUIET_PER_S, connections=4, changes=1)
         )
         while not sender.done():
-            peak = max(peak, _resident_bytes(ingest))
+            peak = max(peak, ingest.memory_bytes("VmRSS"))
             await asyncio.sleep(_LOOK_EVERY_S)
         answers, quiet_answers = await sender, await quiet_sender
         ended = time.time()
@@ -185,11 +183,6 @@ async def _send(  # noqa: PLR0913  what the sender takes
             process.kill()
             await process.wait()
     return msgspec.json.decode(printed, type=list[Answer])
-
-
-def _resident_bytes(running: Running) -> int:
-    pages = int(Path(f"/proc/{running.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 async def _committed_per_s(penstock: PenstockProcesses, for_s: float) -> float:

@@ -9,16 +9,12 @@ import pytest
 from ops import enrollments
 from ops.enrollments import Held
 from ops.errors import OpsError, WrongUsage
-from pipeline.database import open_pool
-from pipeline.settings import Database, Secret
 from tests.changes import OTHER_ORG_ID
 from tests.outbox_rows import add, leave, standing, told, treat
 from tests.salesforce import ORG_ID
 from workers.relay import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from pipeline.database import Connection, Pool
 
 FIRE = """
@@ -30,12 +26,6 @@ FIRE = """
     UPDATE enrollment SET firing_id = fired.firing_id FROM fired
     WHERE fired.transaction_id = 't' || enrollment_id"""
 HELD = "SELECT count(*) FROM outbox WHERE state = 'held'"
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    async with open_pool(Database(url=Secret(database_url)), "test") as opened:
-        yield opened
 
 
 async def test_a_listing_says_how_each_stands_and_why(connection: Connection, pool: Pool) -> None:

@@ -11,26 +11,16 @@ from click.testing import CliRunner
 from ops import relay_switch
 from ops.__main__ import cli
 from ops.errors import WrongUsage
-from pipeline.database import open_pool
-from pipeline.settings import Database, Secret
 from tests.outbox_rows import add, call, treat
 from tests.salesforce import ORG_ID
 from workers.relay import outbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from click.testing import Result
 
     from pipeline.database import Connection, Pool
 
 HOOK = "https://hooks.example/x"
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    async with open_pool(Database(url=Secret(database_url)), "test") as opened:
-        yield opened
 
 
 async def test_each_switch_stops_what_it_names_and_nothing_else(

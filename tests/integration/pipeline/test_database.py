@@ -115,7 +115,7 @@ async def test_a_pool_opens_without_a_database_and_says_what_lacks(database_url:
 async def test_a_connection_that_the_network_forgot_costs_the_time_of_one_statement(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "COMMAND_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(pool_module, "COMMAND_TIMEOUT_S", 3.0)
     server = urlsplit(database_url)
 
     def port() -> int:
@@ -132,7 +132,7 @@ async def test_a_connection_that_the_network_forgot_costs_the_time_of_one_statem
             with pytest.raises(DATABASE_ERRORS) as error:
                 async with pool.acquire() as connection, connection.transaction():
                     await connection.execute("SELECT 1")
-            assert time.monotonic() - began < 1.9
+            assert time.monotonic() - began < 5.9
             assert classify(error.value) is Kind.TRANSIENT
             assert await pool.fetchval("SELECT 1") == 1
 
@@ -225,13 +225,13 @@ async def test_who_opted_out_and_what_ended_before_an_upgrade_is_known_after_it(
 async def test_a_silent_host_and_one_that_is_away_keep_nobody_from_the_one_that_serves(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosts, "CONNECT_TIMEOUT_S", 1.5)
+    monkeypatch.setattr(hosts, "CONNECT_TIMEOUT_S", 4.0)
     with socket.create_server((LOOPBACK, 0)) as silent:
         # It takes connections, as the kernel of a machine whose programs are frozen does.
         lost = f"{LOOPBACK}:{silent.getsockname()[1]},{LOOPBACK}:{free_port()}"
         everyone = Secret(database_url.replace("@", f"@{lost},"))
         several = Hosts(everyone)
-        for longest_s in (10.0, 1.5):
+        for longest_s in (20.0, 4.0):
             began = time.monotonic()
             connection = await several.connect()
             assert await connection.fetchval("SELECT 1") == 1

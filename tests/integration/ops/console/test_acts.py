@@ -6,30 +6,18 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-import pytest
-
 from ops import actions, enrollments, forget
 from ops.actions import Action
 from ops.console_tokens import Role
-from pipeline.database import open_pool
-from pipeline.settings import Database, Secret
 from tests.console import form_token, signed_in
 from tests.outbox_rows import add
 from tests.salesforce import LEAD_ID, ORG_ID
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from pipeline.database import Connection, Pool
     from tests.console import Client
 
 STATES = "SELECT recipient, state FROM enrollment"
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    async with open_pool(Database(url=Secret(database_url)), "test") as opened:
-        yield opened
 
 
 async def test_pausing_an_org_is_written_down(client: Client, connection: Connection) -> None:

@@ -5,30 +5,19 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
-
 from ops import actions, bulk_runs, dead_letters
 from ops.actions import Action
 from ops.bulk_runs import RunKind, RunState
 from ops.console.drivers import Drivers
 from ops.dead_letters import DeadFilter
-from pipeline.database import open_pool
-from pipeline.settings import Database, Secret, Settings
+from pipeline.settings import Settings
 from tests.dead_letters import fill
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from ops.bulk_runs import BulkRun
     from pipeline.database import Connection, Pool
 
 COUNT = 60
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    async with open_pool(Database(url=Secret(database_url)), "test") as opened:
-        yield opened
 
 
 async def reached(connection: Connection, run: BulkRun, count: int) -> None:

@@ -16,7 +16,6 @@ from yarl import URL
 from ops.__main__ import cli
 from ops.doctor import CHECKS, State, database, examine
 from pipeline import metrics, topology
-from pipeline.database import open_pool
 from pipeline.database.partitions import WEEK_MS
 from pipeline.objects import SObject
 from pipeline.settings import Broker, Database, Secret, Settings
@@ -43,12 +42,6 @@ CONNECTED = """
 BEAT = """
     INSERT INTO heartbeat (org_id, heard_at, beat_at, clock_skew_ms, overflow_count)
     VALUES ($1, now(), now(), 900, 0)"""
-
-
-@pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    async with open_pool(Database(url=Secret(database_url)), "test") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -12,17 +12,14 @@ from ops.bulk_runs import BulkRun, RunState
 from ops.errors import OpsError, WrongUsage
 from ops.replay import history, history_plan
 from ops.replay.outcome import outcome
-from pipeline.database import open_pool
 from pipeline.objects import SObject, long_id
-from pipeline.settings import Database, Secret, Worker
+from pipeline.settings import Worker
 from tests.changes import QUALIFIED_RULE, add_org, apply_rules, inserted, received, record_ids
 from tests.salesforce import ORG_ID, callout, now_ms
 from workers.lookups.sweep import Sweep
 from workers.processor import Processor
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from ops.replay.history_plan import HistoryPlan
     from pipeline.database import Pool
 
@@ -44,10 +41,9 @@ STATE: Final = """
 
 
 @pytest.fixture
-async def pool(database_url: str) -> AsyncIterator[Pool]:
-    async with open_pool(Database(url=Secret(database_url)), "test") as opened:
-        await add_org(opened)
-        yield opened
+async def pool(pool: Pool) -> Pool:
+    await add_org(pool)
+    return pool
 
 
 @pytest.fixture

@@ -264,7 +264,7 @@ async def test_requests_to_a_target_keep_their_distance(
             pass
         took_s = time.monotonic() - started
     assert len(webhooks.requests) == 20
-    assert 19 / 40 <= took_s < 3
+    assert took_s >= 19 / 40
 
 
 async def test_a_target_that_takes_nothing_is_left_alone_and_then_tried_by_one(
