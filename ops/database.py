@@ -16,10 +16,14 @@ from pipeline.hosts import urls_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from asyncpg.connection import LoggedQuery
+
     from pipeline.database import Connection
     from pipeline.settings import Secret
 
 _COMMAND_TIMEOUT_S: Final = 60.0
+# Of what reads a whole history, or org, in one statement. Ctrl-C ends it.
+UNHURRIED_S: Final = 3600.0
 # What a statement fails of that was written for an earlier or a later database.
 _OTHER_TABLES: Final = (
     asyncpg.UndefinedTableError,
@@ -42,8 +46,17 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
     """Yield a connection to PostgreSQL.
 
     Raises:
-        OpsError: it does not answer, or it was not migrated; says what to do.
+        OpsError: it does not answer, or not in time, or it was not migrated; says what to do.
     """
+    late_s: float | None = None
+
+    def break_off_late(query: LoggedQuery) -> None:
+        nonlocal late_s
+        if isinstance(query.exception, TimeoutError):
+            late_s = query.elapsed
+            # Its rollback would wait as long.
+            connection.terminate()
+
     try:
         connection = await Hosts(url).connect(
             command_timeout=_COMMAND_TIMEOUT_S,
@@ -52,6 +65,7 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
     except (*DATABASE_ERRORS, ValueError) as error:
         why = refusal(error, "DATABASE") or error
         raise OpsError(f"PostgreSQL at {_place(url)} does not answer: {why}") from error
+    connection.add_query_logger(break_off_late)
     try:
         yield connection
     except _OTHER_TABLES as error:
@@ -61,7 +75,14 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
             f"{error}: run this as a user with the role penstock_operator; migrate, restored and"
             " forget as the owner of the tables"
         ) from error
-    except _LOST as error:
+    except (TimeoutError, *_LOST) as error:
+        if late_s is not None:
+            raise OpsError(
+                f"PostgreSQL did not answer within {late_s:.0f} s: `penstock doctor` looks at how"
+                " it is; try again once it has less to do"
+            ) from error
+        if isinstance(error, TimeoutError):
+            raise
         raise OpsError(f"the connection to PostgreSQL was lost: {error}") from error
     finally:
         await connection.close()
@@ -71,7 +92,7 @@ async def _lack(connection: Connection) -> str | None:
     """Say why this version and a database do not go together, if they do not."""
     try:
         schema = await read_schema(connection)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except DATABASE_ERRORS:
         # What came of the command is told then.
         return None
     if schema.unknown and not schema.lacks:

@@ -88,10 +88,13 @@ def blames_statement(error: BaseException) -> bool:
     """Tell whether PostgreSQL refuses a statement as such: the same one is refused again.
 
     A worker holds all the same, lest changes become dead letters for our own mistake. Where a
-    person waits for the end, it is better told at once.
+    person waits for the end, it is better told at once. A plan that a migration made void under
+    its connection is no fault of the statement's: the next try plans anew.
     """
-    return isinstance(error, asyncpg.PostgresError) and str(error.sqlstate).startswith(
-        _BLAMES_STATEMENT
+    return (
+        isinstance(error, asyncpg.PostgresError)
+        and str(error.sqlstate).startswith(_BLAMES_STATEMENT)
+        and not isinstance(error, asyncpg.InvalidCachedStatementError)
     )
 
 

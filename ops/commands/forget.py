@@ -55,8 +55,12 @@ def forget(  # noqa: PLR0913  an option each
     What comes of the person's records later is dropped, and what was captured before of the
     address; with --block, whatever comes of it. --kept and --again are for restored databases.
     """
-    if (is_kept or file) and (org_id or emails or record_ids or (is_kept and file)):
-        raise WrongUsage("--kept and --again are of all who are forgotten: each stands alone")
+    of_one = org_id or emails or record_ids or is_blocked or no_exit
+    if (is_kept or file) and (of_one or (is_kept and file)):
+        raise WrongUsage(
+            "--kept and --again are of all who are forgotten: each stands alone, and who was"
+            " blocked stays so"
+        )
     if is_kept:
         print_json(run(_kept(runtime)))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from ops.database import UNHURRIED_S
 from ops.errors import OpsError, WrongUsage
 from ops.explanation.trail import read_trails
 from pipeline.objects import is_salesforce_id, long_id
@@ -69,7 +70,7 @@ async def explain_capture(
         elif newest_count is not None:
             rows = await connection.fetch(_FIND_NEWEST, *asked, newest_count)
         else:
-            rows = await connection.fetch(_FIND, *asked)
+            rows = await connection.fetch(_FIND, *asked, timeout=UNHURRIED_S)
     if not rows:
         dead = await connection.fetchrow(_FIND_DEAD, capture_id, record_id, org_id)
         if dead is not None:

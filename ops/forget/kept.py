@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ops.database import UNHURRIED_S
 from ops.errors import OpsError
 from ops.forget.plan import Person, begin
 
@@ -117,7 +118,7 @@ async def again(connection: Connection, known: Kept, *, actor: str) -> list[Bulk
     for org_id in sorted({one.org_id for one in missing}):
         own = [one for one in missing if one.org_id == org_id]
         marks = [one.mark for one in own]
-        found = await connection.fetch(_FIND_ADDRESSES, org_id, marks)
+        found = await connection.fetch(_FIND_ADDRESSES, org_id, marks, timeout=UNHURRIED_S)
         record_ids = [mark for mark in marks if not mark.startswith("address:")]
         person = Person(org_id, [row["address"] for row in found], record_ids, tells=False)
         async with connection.transaction():

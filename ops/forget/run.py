@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 import msgspec
 
-from ops.bulk_runs import BulkRun, RunKind, Step
+from ops.bulk_runs import BulkRun, RunKind, RunState, Step
 from ops.forget import enrollments, letters, lists, people
 from ops.forget.letters import Wanted
 from ops.forget.places import BY_INDEX, DELETIONS, MENTIONS, replacing
@@ -123,7 +123,7 @@ class Chosen(msgspec.Struct, frozen=True):
 
 def told_of_wait(run: BulkRun) -> str | None:
     """Say what a run that forgets somebody waits for, if it waits."""
-    if run.kind is not RunKind.FORGET:
+    if run.kind is not RunKind.FORGET or run.state is not RunState.RUNNING:
         return None
     return _WAITS_FOR.get(msgspec.convert(run.cursor, At).phase)
 

@@ -45,6 +45,8 @@ MISTAKES: Final = (
     (("dead", "show", "7"), 1, "there is no dead letter 7"),
     (("enrollments", "list", "--limit", "0"), 2, "--limit"),
     (("forget", "--kept", "--email", "ada@example.com"), 2, "each stands alone"),
+    (("forget", "--again", "-", "--block"), 2, "each stands alone"),
+    (("forget", "--again", "-", "--no-exit"), 2, "each stands alone"),
     (("relay",), 2, "PENSTOCK_RELAY__WEBHOOK_URL is not set"),
     (("worker",), 2, "PENSTOCK_BROKER__URL is not set"),
     (("worker", "--object", "case"), 2, "'case' is not one of"),

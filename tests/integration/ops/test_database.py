@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import asyncpg
 import pytest
 
+from ops import database
 from ops.database import connected
 from ops.errors import OpsError
 from ops.stack.ports import free_port
@@ -25,6 +28,30 @@ async def test_a_connection_that_is_cut_says_so(database_url: str) -> None:
     with pytest.raises(OpsError, match="the connection to PostgreSQL was lost"):
         async with connected(Secret(database_url)) as connection:
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+async def test_a_statement_that_takes_too_long_says_so(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_COMMAND_TIMEOUT_S", 0.2)
+    with pytest.raises(OpsError, match=r"did not answer within 0 s: `penstock doctor` looks"):
+        async with (
+            connected(Secret(database_url)) as connection,
+            connection.transaction(),
+        ):
+            await connection.execute("SELECT pg_sleep(60)")
+
+
+async def test_a_server_that_is_cut_off_while_it_is_asked_for_its_version_says_what_failed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def closing(_: object) -> None:
+        raise asyncpg.InternalClientError("got result for unknown protocol state 3")
+
+    monkeypatch.setattr(database, "read_schema", closing)
+    with pytest.raises(OpsError, match='"nowhere" does not exist: run `penstock migrate`'):
+        async with connected(Secret(database_url)) as connection:
+            await connection.execute("SELECT * FROM nowhere")
 
 
 async def test_servers_of_which_none_takes_changes_are_named_like_one_that_is_away(
@@ -62,6 +89,9 @@ async def test_what_is_not_the_databases_fault_is_left_as_it_is(database_url: st
         with pytest.raises(aiohttp.ClientConnectorError):
             async with connected(Secret(database_url)):
                 await session.get(f"http://127.0.0.1:{free_port()}/")
+    with pytest.raises(TimeoutError):
+        async with connected(Secret(database_url)), asyncio.timeout(0):
+            await asyncio.Event().wait()
     with pytest.raises(asyncpg.UniqueViolationError):
         async with connected(Secret(database_url)) as connection:
             await connection.execute("INSERT INTO org VALUES ('a', 'b'), ('a', 'b')")

@@ -47,6 +47,13 @@ def test_a_statement_is_blamed_by_the_classes_that_no_waiting_mends(sqlstate_cla
     assert blames_statement(error) == (sqlstate_class in {"0A", "21", "42"})
 
 
+def test_a_statement_whose_plan_a_migration_made_void_is_not_blamed() -> None:
+    void = asyncpg.InvalidCachedStatementError("cached plan must not change result type")
+    assert void.sqlstate == "0A000"
+    assert not blames_statement(void)
+    assert classify(void) is Kind.TRANSIENT
+
+
 def test_no_class_that_the_driver_knows_is_forgotten() -> None:
     known = {
         error.sqlstate[:2]

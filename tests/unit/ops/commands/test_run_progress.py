@@ -39,3 +39,10 @@ def run(kind: RunKind, cursor: dict[str, Any], state: RunState = RunState.RUNNIN
 def test_a_run_that_forgets_somebody_says_what_it_waits_for(phase: str, told: str) -> None:
     assert ending(run(RunKind.FORGET, {"phase": phase})) == f"run 7 is running: {told}"
     assert ending(run(RunKind.DEAD_DISCARD, {"phase": phase})) == "run 7 is running: 3 done"
+
+
+@pytest.mark.parametrize("state", [one for one in RunState if one is not RunState.RUNNING])
+def test_a_run_that_does_not_run_waits_for_nothing(state: RunState) -> None:
+    ended = ending(run(RunKind.FORGET, {"phase": "told"}, state))
+    assert ended.startswith(f"run 7 is {state}: 3 done")
+    assert "waits" not in ended
