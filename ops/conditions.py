@@ -13,7 +13,7 @@ import msgspec
 from ops import field_types, needed_loads
 from ops.errors import OpsError, WrongUsage
 from pipeline.objects import SObject
-from rules import RuleSet, compile_rule, parse_rules
+from rules import RuleError, RuleSet, compile_rule, parse_rules
 from rules.mistakes import near_name
 
 if TYPE_CHECKING:
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 # Whoever changes an org's rules, types or watched fields takes turns by this lock.
 LOCK_ORG: Final = "SELECT watched::text FROM org WHERE org_id = $1 FOR NO KEY UPDATE"
-READ_ACTIVE: Final = "SELECT source FROM rule WHERE org_id = $1 AND state = 'active'"
+READ_ACTIVE: Final = "SELECT rule, source FROM rule WHERE org_id = $1 AND state = 'active'"
 _WRITE_CONDITIONS: Final = """
     UPDATE org SET conditions = $2::jsonb, conditions_version = conditions_version + 1
     WHERE org_id = $1 AND conditions <> $2::jsonb"""
 _READ_WATCHED: Final = "SELECT watched::text FROM org WHERE org_id = $1"
 _WRITE_WATCHED: Final = "UPDATE org SET watched = $2::jsonb WHERE org_id = $1"
+
+_MOST_NAMED: Final = 20
 
 _watched: Final = msgspec.json.Decoder(dict[SObject, list[str]])
 
@@ -71,12 +73,24 @@ async def refresh_all(connection: Connection) -> None:
     """Write the conditions of every org anew, org by org.
 
     Raises:
-        rules.RuleError: this version of the code cannot read an org's rules.
+        OpsError: this version of the code cannot read the rules of some orgs, whose conditions stay
+            as they were; all others are written.
     """
+    unread = []
     for row in await connection.fetch("SELECT org_id FROM org ORDER BY org_id"):
-        async with connection.transaction():
-            await connection.execute(LOCK_ORG, row["org_id"])
-            await refresh_from_store(connection, row["org_id"])
+        try:
+            async with connection.transaction():
+                await connection.execute(LOCK_ORG, row["org_id"])
+                await refresh_from_store(connection, row["org_id"])
+        except RuleError as error:
+            unread.append(f"  org {row['org_id']}: {error.mistakes[0]}")
+    if unread:
+        more = [f"  and {len(unread) - _MOST_NAMED:,} more"] if len(unread) > _MOST_NAMED else []
+        raise OpsError(
+            "this version cannot read rules of these orgs, whose conditions stay as they were:"
+            " apply those rules anew, and run `penstock migrate` again\n"
+            + "\n".join([*unread[:_MOST_NAMED], *more])
+        )
 
 
 async def active_rules(connection: Connection, org_id: str) -> list[Rule]:
@@ -86,7 +100,9 @@ async def active_rules(connection: Connection, org_id: str) -> list[Rule]:
         rules.RuleError: this version of the code cannot read one of them.
     """
     rows = await connection.fetch(READ_ACTIVE, org_id)
-    return [rule for row in rows for rule in parse_rules(row["source"], "a stored rule")]
+    return [
+        rule for row in rows for rule in parse_rules(row["source"], f"stored rule {row['rule']}")
+    ]
 
 
 def union(

@@ -66,6 +66,13 @@ async def _drop_old(connection: Connection, retention_days: int) -> None:
             click.echo(f"dropped {name}: older than {retention_days} days", err=True)
 
 
+async def _refresh(connection: Connection) -> None:
+    try:
+        await conditions.refresh_all(connection)
+    except OpsError as error:
+        raise OpsError(f"the database is up to date, but {error}") from error
+
+
 async def _migrate(runtime: Runtime) -> list[int]:
     settings = runtime.settings()
     async with runtime.database() as connection:
@@ -82,7 +89,10 @@ async def _migrate(runtime: Runtime) -> list[int]:
         except MigrationHeld as error:
             raise OpsError(f"{error}; run `penstock migrate` again to go on") from error
         await _drop_old(connection, settings.database.retention_days)
-        if applied:
-            # A newer version may want to hear of more fields than the one that wrote them.
-            await conditions.refresh_all(connection)
+        # A newer version may want to hear of more fields than the one that wrote them, also where
+        # it has no migration, or a call before this one broke off.
+        if schema.unknown:
+            click.echo("orgs keep the conditions that the later version wrote", err=True)
+        else:
+            await _refresh(connection)
         return applied

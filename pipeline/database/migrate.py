@@ -35,7 +35,8 @@ async def migrate(
 ) -> list[int]:
     """Bring the database up to date; return the numbers of the migrations applied.
 
-    Makes the history's partitions too, and grants each role its share (`access`). Each migration is
+    Makes the history's partitions too, and grants each role its share (`access`), which is left to
+    a later version that migrated the database: its processes may need more. Each migration is
     all done or not at all; when one fails, those before it are applied and the next call goes on.
     What takes something away that a process uses which runs is left to a later call. `told` hears
     of that, and of what takes long, and why.
@@ -61,7 +62,11 @@ async def migrate(
             partial(ensure_partitions, connection, retention_days=retention_days, now_ms=now_ms),
             told,
         )
-        await shortly(connection, "roles", partial(grant_access, connection), told)
+        if schema.unknown:
+            later = f"{max(schema.unknown):04}"
+            told(f"a later version migrated the database ({later}): roles keep what it granted")
+        else:
+            await shortly(connection, "roles", partial(grant_access, connection), told)
     return applied
 
 

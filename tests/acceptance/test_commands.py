@@ -91,6 +91,26 @@ async def test_a_version_says_whether_it_can_work_with_a_database(
         assert "at least 9998 is asked for; upgrade it" in refused.stderr
 
 
+async def test_migrating_writes_conditions_anew_unless_a_later_version_wrote_them(
+    commands: PenstockProcesses,
+) -> None:
+    await commands.run(*ADD)
+    await commands.run("rules", "apply", "-", stdin=QUALIFIED_RULE)
+    written = await commands.fetch("SELECT conditions FROM org")
+    # As this version's first call leaves them that broke off behind its migrations.
+    await commands.fetch("UPDATE org SET conditions = '{}'")
+    assert (await commands.run("migrate")).stdout == b"the database is up to date\n"
+    assert await commands.fetch("SELECT conditions FROM org") == written
+
+    await commands.fetch("INSERT INTO schema_migration (number) VALUES (9999)")
+    await commands.fetch("""UPDATE org SET conditions = '{"Lead": ["Later__c"]}'""")
+    migrated = await commands.run("migrate")
+    assert "roles keep what it granted" in migrated.stderr
+    assert "orgs keep the conditions" in migrated.stderr
+    ((kept,),) = await commands.fetch("SELECT conditions FROM org")
+    assert json.loads(kept) == {"Lead": ["Later__c"]}
+
+
 async def test_rules_are_applied_all_or_none_and_every_version_stays(
     commands: PenstockProcesses, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from ops.errors import OpsError, WrongUsage
 from ops.needed_loads import NeededLoad
 from pipeline.objects import SObject
 from pipeline.requests import Cause
+from tests.changes import OTHER_ORG_ID
 from tests.salesforce import ORG_ID, SYNC_USER_ID
 
 if TYPE_CHECKING:
@@ -85,6 +86,24 @@ async def test_a_field_that_an_admin_adds_is_loaded_and_one_taken_back_stops_no_
     assert (await conditions.unwatch(connection, ORG_ID, ["Lead.Rating"])).loads == []
     opened = await connection.fetch("SELECT object, cause FROM request WHERE state = 'open'")
     assert [tuple(row) for row in opened] == [("Account", "watched"), ("Lead", "synced")]
+
+
+async def test_an_org_whose_rules_cannot_be_read_keeps_no_other_from_being_refreshed(
+    connection: Connection,
+) -> None:
+    await orgs.add(connection, OTHER_ORG_ID, SYNC_USER_ID)
+    written = "SELECT conditions FROM org ORDER BY org_id"
+    for org_id in (ORG_ID, OTHER_ORG_ID):
+        await rule_store.apply(connection, org_id, [("rules.yaml", RULE)])
+    before = await connection.fetch(written)
+    await connection.execute(
+        "UPDATE rule SET source = replace(source, 'equals', 'resembles') WHERE org_id = $1",
+        min(ORG_ID, OTHER_ORG_ID),
+    )
+    await connection.execute("UPDATE org SET conditions = '{}'")
+    with pytest.raises(OpsError, match=r"rules of these orgs.*\n  org .*demo-tasks.*resembles"):
+        await conditions.refresh_all(connection)
+    assert await connection.fetch(written) == [("{}",), before[1]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import pytest
 
-from pipeline.database import drop_partitions, ensure_partitions
+from pipeline.database import drop_partitions, ensure_partitions, migrate
 from pipeline.database.access import FUNCTIONS, Role, grant_access, privileges
 from workers.upkeep import clear
 
@@ -115,6 +115,18 @@ async def test_migrating_takes_what_is_not_written(
     async with connection.transaction():
         assert set(await grant_access(connection)) == set(Role)
     assert await granted(connection) == before
+
+
+async def test_an_older_version_takes_nothing_that_a_later_one_granted(
+    connection: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    told: list[str] = []
+    await connection.execute("GRANT SELECT ON change TO penstock_ingest")
+    await connection.execute("INSERT INTO schema_migration (number) VALUES (9999)")
+    before = await granted(connection)
+    await migrate(connection, retention_days=RETENTION_DAYS, now_ms=NOW_MS, told=told.append)
+    assert await granted(connection) == before
+    assert told == ["a later version migrated the database (9999): roles keep what it granted"]
 
 
 async def test_functions_with_their_owners_rights_are_called_by_whom_it_is_written(
