@@ -136,7 +136,10 @@ class Registry:
             self._read_at = time.monotonic()
 
     async def read_one(self, connection: Connection, org_id: str) -> None:
-        """Read one org that is known, ahead of the notification, whatever the others take."""
+        """Read one org that is known, ahead of the notification.
+
+        It waits, with its connection, for a reading of all that is under way.
+        """
         async with self._reading:
             row = await connection.fetchrow(_READ_ORG, org_id)
             orgs = dict(self._orgs)

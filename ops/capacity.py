@@ -81,15 +81,16 @@ def needs(load: Load, costs: Costs) -> Iterator[Need]:
     """Yield what a load needs in one deployment."""
     daily = load.orgs * load.changes_per_org_day
     peak = daily / _DAY_S * load.peak_factor
-    ingest, worker = _processes(peak, costs.ingest_us), _processes(peak, costs.worker_us)
     told = peak * load.enrollments_per_change
+    ingest, worker = _processes(peak, costs.ingest_us), _processes(peak, costs.worker_us)
+    relay = _processes(told, costs.relay_us)
     rules = load.orgs * load.rules_per_org
     yield Need("changes a day", "orgs × changes of an org", daily)
     yield Need("changes/s, at the peak", "a day's ÷ 86,400 × peak factor", peak)
     yield Need("… in the busiest queue", "× its object's share", peak * load.busiest_object_share)
     yield Need("ingests", _formula("peak", costs.ingest_us), ingest)
     yield Need("workers", _formula("peak", costs.worker_us), worker)
-    yield Need("relays", _formula("told/s", costs.relay_us), _processes(told, costs.relay_us))
+    yield Need("relays", _formula("told/s", costs.relay_us), relay)
     yield Need("told to targets/s, at the peak", "peak × enrolments of a change", told)
     yield Need(
         "cores of PostgreSQL", _cores("peak", costs.postgres_us), peak * _busy(costs.postgres_us)
@@ -133,8 +134,8 @@ def needs(load: Load, costs: Costs) -> Iterator[Need]:
     )
     yield Need(
         "connections to PostgreSQL",
-        f"{CONNECTIONS} × (ingests + workers + relays) + ingests",
-        CONNECTIONS * (ingest + worker + _processes(told, costs.relay_us)) + ingest,
+        f"{CONNECTIONS} × (ingests + workers + relays) + ingests + relays",
+        CONNECTIONS * (ingest + worker + relay) + ingest + relay,
     )
     yield Need("heartbeats/s", "orgs ÷ 3,600", load.orgs / 3_600)
     yield Need(

@@ -139,8 +139,12 @@ class Consumer:
         self.progress = Progress()
 
     def broker_problem(self) -> str | None:
-        """Say why nothing is consumed, or None."""
-        return self._overtaken.problem or (None if self._consuming else "not consuming")
+        """Say that nothing is consumed, unless by choice, or None."""
+        return None if self._consuming or self._overtaken.is_resting else "not consuming"
+
+    def version_problem(self) -> str | None:
+        """Say which messages are left to newer workers, or None."""
+        return self._overtaken.problem()
 
     def database_problem(self) -> str | None:
         """Say what the batch under way is held for, or None."""
@@ -222,6 +226,9 @@ class Consumer:
         busy = self._busy
         while not ends.near():
             async with self._gathering:
+                # What gathered before may have met the end: nothing more is read of this inbox.
+                if ends.near():
+                    break
                 batch = await self._gather(inbox, ends)
                 busy.begin(time.monotonic())
             try:
@@ -280,7 +287,6 @@ class Consumer:
                 ends.lost.set()
                 inbox.put_nowait(_Signal.END)
                 break
-            self._overtaken.read_on()
             watch.lap(Stage.DECODE)
             if decoded.changes:
                 newest = decoded.changes[-1]

@@ -60,6 +60,7 @@ async def run(settings: Settings, objects: Sequence[SObject]) -> None:
         database = DatabaseWatch(pool)
         checks = {
             "broker": consumer.broker_problem,
+            "version": consumer.version_problem,
             "database": lambda: consumer.database_problem() or database.problem(),
             "sweep": sweep.problem,
             "recorder": recorder.problem,

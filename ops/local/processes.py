@@ -9,7 +9,7 @@ import aiohttp
 
 from ops.stack import Child
 from ops.stack.ports import free_port, is_free
-from pipeline.settings import PREFIX
+from pipeline.settings import FILE, PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -51,6 +51,7 @@ def local_environment(
         chosen.setdefault(variable, str(free_port()))
     if not settings.relay.webhook_url:
         chosen |= {WEBHOOK_URL: target.url, WEBHOOK_SECRET: target.secret}
+        chosen.pop(WEBHOOK_SECRET + FILE, None)
     return chosen
 
 

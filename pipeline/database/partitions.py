@@ -22,7 +22,8 @@ _DROP_LOCK_KEY: Final = 0x44524F50
 # Partitions made ahead outlive a maintenance that fails for two weeks.
 MADE_AHEAD_MS: Final = 2 * WEEK_MS
 # Detaching waits for whoever reads the history, in front of nobody; the next hour goes on with it.
-_DROP_TIMEOUTS: Final = "SET lock_timeout = '5s'; SET statement_timeout = '30s'"
+# The server gives up first, and says so: the pool's own timeout, 30 s, would be a lost connection.
+_DROP_TIMEOUTS: Final = "SET lock_timeout = '5s'; SET statement_timeout = '20s'"
 
 _IS_OWNER: Final = (
     "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'change'::regclass"

@@ -39,7 +39,10 @@ def test_what_is_needed_follows_from_what_is_given() -> None:
     # At half of a core each: 1 core of ingest, 2.001 of workers.
     assert found["ingests"] == 2
     assert found["workers"] == 5
+    assert found["relays"] == 2
     assert found["told to targets/s, at the peak"] == pytest.approx(100)
+    # A pool each, and one more for each that listens: ingests and relays.
+    assert found["connections to PostgreSQL"] == 4 * (2 + 5 + 2) + 2 + 2
     assert found["WAL, MB/s at the peak"] == pytest.approx(2)
     assert found["history, GB"] == pytest.approx(86.4)
     assert found["memory of a worker, MB"] == 170

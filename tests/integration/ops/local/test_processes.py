@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 from ops.local.processes import WEBHOOK_SECRET, WEBHOOK_URL, local_environment
 from ops.local.target import SampleTarget
 from ops.stack.ports import free_port, is_free
-from pipeline.settings import Settings, load
+from pipeline.settings import FILE, Settings, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_default_port_that_is_taken_gives_way_and_one_that_was_asked_for_does_not() -> None:
@@ -35,3 +39,12 @@ def test_a_target_of_ones_own_is_kept() -> None:
 
     own = {WEBHOOK_URL: "https://target.example/", WEBHOOK_SECRET: "whsec_AAAA"}
     assert own.items() <= local_environment(own, load(own), target, print).items()
+
+
+def test_the_sample_target_has_its_own_secret_where_a_file_holds_another(tmp_path: Path) -> None:
+    target = SampleTarget(free_port())
+    file = tmp_path / "secret"
+    file.write_text("whsec_AAAA")
+    own = {WEBHOOK_SECRET + FILE: str(file)}
+    relay = load(local_environment(own, load(own), target, print)).relay
+    assert (relay.webhook_url, relay.webhook_secret.value) == (target.url, target.secret)
