@@ -2,7 +2,7 @@
 
 from ops.bulk_runs.driving import LEASE_S, RunFailed, drive
 from ops.bulk_runs.model import OPEN, BulkRun, RunKind, RunState, Step, Work
-from ops.bulk_runs.store import cancel, create, idle, listing, pause, resume, show
+from ops.bulk_runs.store import cancel, create, listing, pause, resume, show, unfinished
 
 __all__ = [
     "LEASE_S",
@@ -16,9 +16,9 @@ __all__ = [
     "cancel",
     "create",
     "drive",
-    "idle",
     "listing",
     "pause",
     "resume",
     "show",
+    "unfinished",
 ]

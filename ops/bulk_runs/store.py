@@ -31,9 +31,8 @@ _LIST: Final = f"""
     WHERE ($1::bigint IS NULL OR run_id < $1) AND ($2::text[] IS NULL OR state = ANY($2))
     ORDER BY run_id DESC LIMIT $3"""  # noqa: S608  our own columns
 _SHOW: Final = f"SELECT {COLUMNS} FROM bulk_run WHERE run_id = $1"  # noqa: S608  our own columns
-_IDLE: Final = f"""
-    SELECT {COLUMNS} FROM bulk_run
-    WHERE state = 'running' AND (leased_until IS NULL OR leased_until < clock_timestamp())
+_UNFINISHED: Final = f"""
+    SELECT {COLUMNS} FROM bulk_run WHERE kind = $1 AND state = ANY($2::text[])
     ORDER BY run_id"""  # noqa: S608  our own columns
 # Waits for the step under way, which holds the row. Whoever drives it has lost it: what is resumed
 # is taken up at once.
@@ -91,9 +90,10 @@ async def show(connection: Connection, run_id: int) -> BulkRun:
     return run_of(row)
 
 
-async def idle(connection: Connection) -> list[BulkRun]:
-    """Return the runs that say running while nobody drives them: their drivers died."""
-    return [run_of(row) for row in await connection.fetch(_IDLE)]
+async def unfinished(connection: Connection, kind: RunKind) -> list[BulkRun]:
+    """Return the runs of a kind that are neither finished nor cancelled, oldest first."""
+    states = [state.value for state in OPEN]
+    return [run_of(row) for row in await connection.fetch(_UNFINISHED, kind.value, states)]
 
 
 async def pause(connection: Connection, run_id: int, *, actor: str) -> BulkRun:

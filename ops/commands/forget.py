@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 import click
 import msgspec
 
+from ops import bulk_runs, orgs
 from ops import forget as forgetting
-from ops import orgs
 from ops.actions import command_line_actor
+from ops.bulk_runs import OPEN, RunKind, RunState
 from ops.commands.lines import times
-from ops.commands.run_progress import drive_in_foreground, ending
-from ops.errors import WrongUsage
+from ops.commands.run_progress import drive_in_foreground, ending, take_up
+from ops.errors import OpsError, WrongUsage
 from ops.runtime import Runtime, as_json, pass_runtime, print_json, printable, run
 from ops.stack.home import BROKER_URL, DATABASE_URL
 
@@ -70,6 +71,11 @@ def forget(  # noqa: PLR0913  an option each
             print_json(runs)
         for one in [] if json else runs:
             click.echo(ending(one))
+        if left := [str(one.id) for one in runs if one.state in OPEN]:
+            raise OpsError(
+                f"not everybody is erased: these runs are not finished: {', '.join(left)}"
+                " (`penstock runs resume ID`)"
+            )
         return
     planned, driven = run(
         _forget(
@@ -132,17 +138,35 @@ async def _kept(runtime: Runtime) -> Kept:
 
 
 async def _again(runtime: Runtime, known: Kept, *, is_applied: bool) -> list[BulkRun]:
+    """Erase whom a database lacks the tombstones of, and whom earlier runs have not erased yet.
+
+    Returns those runs as they are then. A run that tells targets is left to `runs resume`: after a
+    restore it would wait for a relay that is paused.
+    """
     async with runtime.database() as connection:
         missing = await forgetting.lacking(connection, known)
-        if not missing:
+        earlier = await bulk_runs.unfinished(connection, RunKind.FORGET)
+        if not missing and not earlier:
             click.echo("the database has every one of these tombstones: nothing to do", err=True)
             return []
         if not is_applied:
             count = f"{len(missing):,} of {times(len(known.tombstones), 'tombstone')}"
             click.echo(f"{count} would be written and applied again: add --apply", err=True)
+            for one in earlier:
+                click.echo(f"not finished yet: {ending(one)}", err=True)
             return []
-        runs = await forgetting.again(connection, known, actor=command_line_actor())
-    return [await _drive(runtime, one) for one in runs]
+        begun = await forgetting.again(connection, known, actor=command_line_actor())
+    for one in [*begun, *(one for one in earlier if not one.parameters["tells"])]:
+        try:
+            driven = await (_drive(runtime, one) if one in begun else take_up(runtime, one.id))
+        except OpsError as error:
+            # The other orgs' people are to be forgotten all the same.
+            click.echo(str(error), err=True)
+        else:
+            if driven.state is RunState.PAUSED:
+                break
+    async with runtime.database() as connection:
+        return [await bulk_runs.show(connection, one.id) for one in [*earlier, *begun]]
 
 
 async def _drive(runtime: Runtime, begun: BulkRun) -> BulkRun:

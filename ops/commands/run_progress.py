@@ -21,13 +21,15 @@ from ops.bulk_runs import LEASE_S, BulkRun, RunState
 from ops.errors import OpsError
 from ops.forget import told_of_wait
 from ops.replay.callouts import told_of_gone
-from ops.run_kinds import work_of
+from ops.run_kinds import require_rights, work_of
+from ops.stack.home import BROKER_URL, DATABASE_URL
 from pipeline import logs
 from pipeline.database import open_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ops.runtime import Runtime
     from pipeline.database import Connection
     from pipeline.settings import Settings
 
@@ -80,11 +82,29 @@ def ending(run: BulkRun) -> str:
     match run.state:
         case RunState.PAUSED | RunState.FAILED:
             return f"{told}; `penstock runs resume {run.id}` goes on"
-        case RunState.RUNNING | RunState.CANCELLED | RunState.FINISHED:
+        case RunState.RUNNING if run.driven_by is None:
+            return f"{told}; nobody drives it: `penstock runs resume {run.id}` goes on"
+        case RunState.RUNNING:
+            return f"{told}; {run.driven_by} drives it"
+        case RunState.CANCELLED | RunState.FINISHED:
             return told
 
 
-async def wait_for_lease(connection: Connection, run_id: int) -> None:
+async def take_up(runtime: Runtime, run_id: int) -> BulkRun:
+    """Go on with a run that nobody drives, as `drive_in_foreground` does.
+
+    Raises:
+        OpsError: the user may not; or as `bulk_runs.resume` and `drive_in_foreground`.
+    """
+    settings = runtime.settings(BROKER_URL, DATABASE_URL)
+    async with runtime.database() as connection:
+        await require_rights(connection, (await bulk_runs.show(connection, run_id)).kind)
+        await _wait_for_lease(connection, run_id)
+        resumed = await bulk_runs.resume(connection, run_id, actor=command_line_actor())
+    return await drive_in_foreground(settings, resumed)
+
+
+async def _wait_for_lease(connection: Connection, run_id: int) -> None:
     """Return once nobody drives a run: one whose driver died just now keeps its lease a moment.
 
     Raises:

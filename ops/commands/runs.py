@@ -11,8 +11,7 @@ from ops import bulk_runs
 from ops.actions import command_line_actor
 from ops.bulk_runs import OPEN
 from ops.commands import limit as limits
-from ops.commands.run_progress import counts, drive_in_foreground, ending, wait_for_lease
-from ops.run_kinds import require_rights
+from ops.commands.run_progress import counts, ending, take_up
 from ops.runtime import (
     ROW_ID,
     Runtime,
@@ -24,7 +23,6 @@ from ops.runtime import (
     printable,
     run,
 )
-from ops.stack.home import BROKER_URL, DATABASE_URL
 
 if TYPE_CHECKING:
     from ops.bulk_runs import BulkRun
@@ -96,7 +94,7 @@ def cancel(runtime: Runtime, run_id: int, *, json: bool) -> None:
 @pass_runtime
 def resume(runtime: Runtime, run_id: int, *, json: bool) -> None:
     """Go on with a run that was paused, that failed or whose process died; Ctrl-C pauses it."""
-    driven = run(_resume(runtime, run_id))
+    driven = run(take_up(runtime, run_id))
     if json:
         print_json(driven)
     else:
@@ -149,12 +147,3 @@ async def _pause(runtime: Runtime, run_id: int) -> BulkRun:
 async def _cancel(runtime: Runtime, run_id: int) -> BulkRun:
     async with runtime.database() as connection:
         return await bulk_runs.cancel(connection, run_id, actor=command_line_actor())
-
-
-async def _resume(runtime: Runtime, run_id: int) -> BulkRun:
-    settings = runtime.settings(BROKER_URL, DATABASE_URL)
-    async with runtime.database() as connection:
-        await require_rights(connection, (await bulk_runs.show(connection, run_id)).kind)
-        await wait_for_lease(connection, run_id)
-        resumed = await bulk_runs.resume(connection, run_id, actor=command_line_actor())
-    return await drive_in_foreground(settings, resumed)

@@ -83,7 +83,8 @@ async def kept(connection: Connection) -> Kept:
 async def lacking(connection: Connection, known: Kept) -> list[Tombstone]:
     """Return the kept tombstones that the database lacks, or has of an earlier erasure.
 
-    Of the others the erasure is in the backup. Whoever came anew since is a new contact.
+    Of the others the erasure is in the backup, or a run of it that is not finished
+    (`bulk_runs.unfinished`). Whoever came anew since is a new contact.
 
     Raises:
         OpsError: the database has another key, so that it cannot know an address by its hash.

@@ -5,18 +5,27 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
+import msgspec
 from aiohttp.test_utils import TestServer
 
+from ops import forget
+from ops.forget import Kept
+from ops.forget.kept import Tombstone
 from ops.stack.programs import postgres
 from tests import forgotten
-from tests.changes import inserted
+from tests.changes import OTHER_ORG_ID, inserted
 from tests.forgotten import ADA, BOB, PERSON
 from tests.processes import PenstockProcesses
 from tests.salesforce import ORG_ID, Salesforce, now_ms
 from tests.webhook import Webhooks
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
+
+    from tests.starting import Forks
 
 SECRET: Final = "whsec_" + "c2VjcmV0IG9mIHRoZSB0YXJnZXQgb2YgdGhlIHRlc3Q="
 RULES: Final = forgotten.RULE.replace(
@@ -108,3 +117,47 @@ async def test_no_dump_and_no_replay_has_who_was_forgotten_though_the_run_was_ki
     await penstock.until_counted(3, CHANGES)
     assert tells_of_her(await dumped(penstock)) == []
     assert await penstock.fetch("SELECT FROM outbox WHERE state = 'open'") == []
+
+
+async def test_erasing_again_goes_on_with_what_broke_off_and_one_orgs_failure_holds_up_no_other(
+    database_url: str, tmp_path: Path, forks: Forks
+) -> None:
+    environment = {"PENSTOCK_DATABASE__URL": database_url, "PENSTOCK_BROKER__URL": "amqp://x"}
+    async with (
+        PenstockProcesses(environment, tmp_path, start=forks) as penstock,
+        asyncpg.create_pool(database_url, min_size=1, max_size=1) as pool,
+        pool.acquire() as connection,
+    ):
+        kept = tmp_path / "tombstones.json"
+        again = ("forget", "--again", str(kept))
+        ((check,),) = await penstock.fetch("SELECT penstock_address_mark('', '')")
+        tombstones = [Tombstone(org_id, BOB, None) for org_id in (OTHER_ORG_ID, ORG_ID)]
+        known = Kept(check, tombstones)
+        kept.write_bytes(msgspec.json.encode(known))
+        # As a command leaves it that is killed before it drives anything; the first run fails.
+        first, _ = await forget.again(connection, known, actor="dpo")
+        broken = "UPDATE bulk_run SET parameters = parameters - 'is_blocked' WHERE run_id = $1"
+        await connection.execute(broken, first.id)
+
+        planned = await penstock.run(*again)
+        assert planned.stderr.count("nobody drives it") == 2
+        failed = await penstock.run(*again, "--apply", "--json")
+        assert [one["state"] for one in msgspec.json.decode(failed.stdout)] == [
+            "failed",
+            "finished",
+        ]
+        assert failed.returncode == 1
+        assert f"these runs are not finished: {first.id} (" in failed.stderr
+
+        mended = """UPDATE bulk_run SET parameters = parameters || '{"is_blocked": false}'"""
+        await connection.execute(mended)
+        gone_on = await penstock.run(*again, "--apply", "--json")
+        assert [(one["id"], one["state"]) for one in gone_on.json()] == [(first.id, "finished")]
+        assert "nothing to do" in (await penstock.run(*again, "--apply")).stderr
+
+        # One that tells targets would wait for their relay, which is paused after a restore.
+        ada = forget.named(ORG_ID, [ADA], [])
+        telling = await forget.begin(connection, ada, actor="dpo")
+        named = await penstock.run(*again, "--apply")
+        assert named.returncode == 1
+        assert f"`penstock runs resume {telling.id}` goes on" in named.stdout.decode()

@@ -153,10 +153,13 @@ async def test_stopping_leaves_a_run_that_nobody_drives(pool: Pool) -> None:
     left = await drive(pool, run, Numbers(35), stop=stop, tell=lambda _run, _held_for: stop.set())
     assert (left.state, left.driven_by, left.done_count) == (RunState.RUNNING, None, 10)
     async with pool.acquire() as connection:
-        assert [one.id for one in await bulk_runs.idle(connection)] == [run.id]
+        assert await bulk_runs.unfinished(connection, run.kind) == [left]
+        assert await bulk_runs.unfinished(connection, RunKind.FORGET) == []
         assert await bulk_runs.resume(connection, run.id, actor=ACTOR) == left
     await drive(pool, run, Numbers(35))
     assert await handled(pool) == list(range(35))
+    async with pool.acquire() as connection:
+        assert await bulk_runs.unfinished(connection, run.kind) == []
 
 
 async def test_one_process_drives_a_run_and_no_other_takes_it(pool: Pool) -> None:
