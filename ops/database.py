@@ -63,7 +63,8 @@ async def connected(url: Secret) -> AsyncIterator[Connection]:
             server_settings={"application_name": "penstock"},
         )
     except (*DATABASE_ERRORS, ValueError) as error:
-        why = refusal(error, "DATABASE") or error
+        # A timeout says nothing of itself.
+        why = refusal(error, "DATABASE") or str(error) or "nothing came back in time"
         raise OpsError(f"PostgreSQL at {_place(url)} does not answer: {why}") from error
     connection.add_query_logger(break_off_late)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import aiohttp
 import asyncpg
@@ -12,6 +13,7 @@ from ops import database
 from ops.database import connected
 from ops.errors import OpsError
 from ops.stack.ports import free_port
+from pipeline.database import hosts
 from pipeline.settings import Secret
 from tests.servers import execute
 
@@ -22,6 +24,17 @@ async def test_a_server_that_is_not_there_is_named_without_its_password() -> Non
         async with connected(Secret(f"postgresql://u:hidden@localhost:{port}/d")):
             pass
     assert "hidden" not in str(caught.value)
+
+
+async def test_a_server_that_is_silent_is_named_with_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hosts, "CONNECT_TIMEOUT_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(OpsError, match=rf":{port} does not answer: nothing came back in time"):
+            async with connected(Secret(f"postgresql://u@127.0.0.1:{port}/d")):
+                pass
 
 
 async def test_a_connection_that_is_cut_says_so(database_url: str) -> None:
