@@ -241,8 +241,11 @@ async def _insert_outbox(own: Transaction, *columns: list[Any]) -> list[Row]:
                 "settled_at": None,
             }
         elif _is_told_again(own, kept):
-            again = f"{row['idempotency_key']}_{kept['attempts']}"
+            again = f"{row['idempotency_key']}_{kept['outbox_id']}"
             new = kept | {
+                "outbox_id": next(own.store.ids),
+                "attempts": 0,
+                "created_at": time.time(),
                 "state": "open",
                 "due_at": time.time(),
                 "settled_at": None,
@@ -257,25 +260,41 @@ async def _insert_outbox(own: Transaction, *columns: list[Any]) -> list[Row]:
     return written
 
 
+def _others(own: Transaction, kept: Row) -> list[Row]:
+    """Return the words of the other kind that the target heard, or may have heard."""
+    return [
+        row
+        for _, row in own.scan("outbox")
+        if row["enrollment_id"] == kept["enrollment_id"]
+        and row["kind"] != kept["kind"]
+        and (row["state"] == "delivered" or row["unanswered"])
+    ]
+
+
 def _is_undone(own: Transaction, kept: Row) -> bool:
     if kept["state"] == "delivered":
         return True
-    other = "exit" if kept["kind"] == "add" else "add"
-    undone = own.get("outbox", (kept["enrollment_id"], kept["generation"], other))
-    may_be = undone is not None and (undone["state"] == "delivered" or undone["unanswered"])
-    return bool(kept["unanswered"] and may_be)
+    is_followed = any(row["outbox_id"] > kept["outbox_id"] for row in _others(own, kept))
+    return bool(kept["unanswered"] and is_followed)
 
 
 def _is_told_again(own: Transaction, kept: Row) -> bool:
     if kept["state"] == "superseded":
         return True
-    told = [
-        row
+    if kept["state"] != "delivered":
+        return False
+    last = max(
+        (row["settled_at"], row["outbox_id"])
         for _, row in own.scan("outbox")
-        if row["enrollment_id"] == kept["enrollment_id"] and row["state"] == "delivered"
-    ]
-    last = max(told, key=lambda row: (row["settled_at"], row["outbox_id"]), default=kept)
-    return bool(kept["state"] == "delivered" and last["kind"] != kept["kind"])
+        if row["enrollment_id"] == kept["enrollment_id"]
+        and row["kind"] == kept["kind"]
+        and row["state"] == "delivered"
+    )
+    return any(
+        (float("inf") if row["settled_at"] is None else row["settled_at"], row["outbox_id"]) > last
+        for row in _others(own, kept)
+        if row["state"] == "delivered" or row["kind"] == "add"
+    )
 
 
 async def _nothing(_: Transaction, *__: object) -> list[Row]:

@@ -154,10 +154,14 @@ async def _settle(own: Transaction, *columns: list[Any]) -> list[Row]:
     settled = []
     for values in zip(*columns, strict=True):
         done = dict(zip(_DONE, values, strict=True))
-        key = keys[done["outbox_id"]]
+        key = keys.get(done["outbox_id"])
+        # It was told again since, under another id.
+        if key is None:
+            continue
         await own.lock("outbox", key)
         row = own.get("outbox", key)
-        assert row is not None
+        if row is None or row["outbox_id"] != done["outbox_id"]:
+            continue
         # The fence is the statement's own: without it, it settles whatever is open.
         is_fenced = "outbox.attempts = done.attempt" in sql.SETTLE
         if row["state"] != "open" or (is_fenced and row["attempts"] != done["attempt"]):
@@ -193,17 +197,25 @@ async def _settle_enrollments(own: Transaction, *columns: list[Any]) -> list[Row
     return []
 
 
-async def _tell_again(own: Transaction, ids: list[int], generations: list[int]) -> list[Row]:
+async def _tell_again(own: Transaction, *columns: list[Any]) -> list[Row]:
     keys = {row["enrollment_id"]: key for key, row in own.scan("enrollment")}
-    for enrollment_id, generation in zip(ids, generations, strict=True):
+    for enrollment_id, generation, is_in_doubt in zip(*columns, strict=True):
         place = (enrollment_id, generation, "add")
         await own.lock("outbox", place)
         row = own.get("outbox", place)
         if row is None or row["state"] != "delivered":
             continue
-        key = f"{row['idempotency_key']}_{row['attempts']}"
-        again = {"state": "open", "due_at": time.time(), "settled_at": None}
-        own.put("outbox", place, row | again | {"idempotency_key": key})
+        again = {
+            "outbox_id": next(own.store.ids),
+            "attempts": 0,
+            "created_at": time.time(),
+            "state": "open",
+            "due_at": time.time(),
+            "settled_at": None,
+            "unanswered": is_in_doubt,
+            "idempotency_key": f"{row['idempotency_key']}_{row['outbox_id']}",
+        }
+        own.put("outbox", place, row | again)
         await own.lock("enrollment", keys[enrollment_id])
         stands = own.get("enrollment", keys[enrollment_id])
         if stands is not None and stands["state"] == "active":

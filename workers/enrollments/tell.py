@@ -17,9 +17,12 @@ EnrollmentKey: TypeAlias = tuple[str, str, str]
 
 # What is joined is looked up row by row: a table without statistics would be read whole.
 # Leave word once for each generation and kind; return what is new. What was superseded is told
-# after all, and what was delivered, or may have been, and then undone by the other kind, of
-# whichever generation, is told again, under a key that the target does not know yet. An exit goes
-# where its add went.
+# after all. What was delivered is told again if the other kind, of whichever generation, undid it:
+# an exit also if an add may undo it yet, since nobody knows what became of that. An add that an
+# exit may undo yet is left to the relay, which looks once the exit is settled.
+# Word that is told again stands behind all that is under way, as if it were new: nobody has it any
+# more who had it before. Its key is one that the target does not know yet, unless nothing undid it.
+# An exit goes where its add went.
 # Who was forgotten and is enrolled anew begins at the first generation again: under another key.
 _INSERT_OUTBOX: Final = """
     INSERT INTO outbox (enrollment_id, generation, kind, org_id, sequence, recipient, rule,
@@ -43,7 +46,8 @@ _INSERT_OUTBOX: Final = """
         AND anew.mark = penstock_address_mark(told.org_id, told.recipient)
     ORDER BY place
     ON CONFLICT (enrollment_id, generation, kind) DO UPDATE
-    SET state = CASE
+    SET outbox_id = DEFAULT, attempts = 0, created_at = now(),
+        state = CASE
             WHEN outbox.state = 'superseded' AND outbox.last_error LIKE 'held: %' THEN 'held'
             ELSE 'open'
         END,
@@ -51,18 +55,21 @@ _INSERT_OUTBOX: Final = """
         idempotency_key = CASE
             WHEN outbox.state = 'delivered' OR outbox.unanswered AND EXISTS (
                 SELECT FROM outbox AS other
-                WHERE (other.enrollment_id, other.generation)
-                    = (outbox.enrollment_id, outbox.generation)
-                  AND other.kind <> outbox.kind
+                WHERE other.enrollment_id = outbox.enrollment_id AND other.kind <> outbox.kind
+                  AND other.outbox_id > outbox.outbox_id
                   AND (other.state = 'delivered' OR other.unanswered))
-                THEN excluded.idempotency_key || '_' || outbox.attempts
+                THEN excluded.idempotency_key || '_' || outbox.outbox_id
             ELSE outbox.idempotency_key
         END
-    WHERE outbox.state = 'superseded' OR outbox.state = 'delivered' AND outbox.kind <> (
-        SELECT last.kind FROM outbox AS last
-        WHERE last.enrollment_id = outbox.enrollment_id AND last.target = outbox.target
-          AND last.state = 'delivered'
-        ORDER BY last.settled_at DESC, last.outbox_id DESC LIMIT 1)
+    WHERE outbox.state = 'superseded' OR outbox.state = 'delivered' AND EXISTS (
+        SELECT FROM outbox AS other
+        WHERE other.enrollment_id = outbox.enrollment_id AND other.target = outbox.target
+          AND other.kind <> outbox.kind
+          AND (other.state = 'delivered' OR other.kind = 'add' AND other.unanswered)
+          AND (coalesce(other.settled_at, 'infinity'), other.outbox_id) > ALL (
+              SELECT own.settled_at, own.outbox_id FROM outbox AS own
+              WHERE own.enrollment_id = outbox.enrollment_id AND own.target = outbox.target
+                AND own.kind = outbox.kind AND own.state = 'delivered'))
     RETURNING outbox_id, enrollment_id, generation, kind, (xmax = 0) AS is_new"""
 
 # Nobody waits any more for a held row whose generation is over or was taken back; the rows after it

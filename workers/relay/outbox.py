@@ -240,8 +240,10 @@ def _as_it_stands(one: Outcome, standing: Mapping[int, Standing]) -> Outcome:
     return one if needs_none else untried(one.claim)
 
 
-def _taken_back(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, int] | None:
+def _taken_back(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, int, bool] | None:
     """Return the generation that an exit ended at the target and that is not over.
+
+    With it: whether the target may have it still, as it does if it never got the exit.
 
     The exit was under way when an older change took it back, or when a later generation was told,
     or nobody knows what became of it.
@@ -251,7 +253,9 @@ def _taken_back(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, in
     if one.claim.kind is not RowKind.EXIT or stands is None or not may_be:
         return None
     _, generation, exited_generation = standing[stands.enrollment_id]
-    return (stands.enrollment_id, generation) if generation > exited_generation else None
+    is_in_doubt = one.state == "superseded"
+    is_over = generation <= exited_generation
+    return None if is_over else (stands.enrollment_id, generation, is_in_doubt)
 
 
 def _day(claim: Claim) -> SequenceDay | None:

@@ -228,13 +228,18 @@ SETTLE_ENROLLMENTS: Final = """
     WHERE enrollment.enrollment_id = done.enrollment_id
       AND enrollment.generation = done.generation AND enrollment.state = 'pending'"""
 
-# Tell of generations again that an exit ended at the target only, under a key that is new.
+# Tell of generations again that an exit ended at the target only: behind all that is under way, as
+# if they were new, and under a key that is. If nobody knows what became of the exit, the target may
+# have them still, from when they were first told.
 TELL_AGAIN: Final = """
     WITH again AS (
         UPDATE outbox
-        SET state = 'open', due_at = now(), settled_at = NULL,
-            idempotency_key = outbox.idempotency_key || '_' || outbox.attempts
-        FROM unnest($1::bigint[], $2::integer[]) AS undone (enrollment_id, generation)
+        SET outbox_id = DEFAULT, attempts = 0, created_at = now(),
+            state = 'open', due_at = now(), settled_at = NULL,
+            unanswered = undone.is_in_doubt,
+            idempotency_key = outbox.idempotency_key || '_' || outbox.outbox_id
+        FROM unnest($1::bigint[], $2::integer[], $3::boolean[])
+            AS undone (enrollment_id, generation, is_in_doubt)
         WHERE (outbox.enrollment_id, outbox.generation) = (undone.enrollment_id, undone.generation)
           AND outbox.kind = 'add' AND outbox.state = 'delivered'
         RETURNING outbox.enrollment_id, outbox.generation)

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.integration.workers.enrollments.acts import ANA, add, change, deliver, process, rows
+import pytest
+
+from tests.integration.workers.enrollments.acts import (
+    ANA,
+    LEADS,
+    add,
+    change,
+    deleted,
+    deliver,
+    process,
+    remove,
+    rows,
+)
 from tests.salesforce import ORG_ID
 from workers.enrollments.fold import Added, Counted, Exited
 from workers.enrollments.tell import Word, tell
+from workers.relay import outbox
 
 if TYPE_CHECKING:
     from pipeline.database import Pool
+    from workers.relay.claim import Claim
 
-OPEN = "SELECT kind, generation, idempotency_key LIKE '%\\_1' FROM outbox WHERE state = 'open'"
+OPEN = r"SELECT kind, generation, idempotency_key ~ '_\d{1,9}$' FROM outbox WHERE state = 'open'"
 
 
 async def say(pool: Pool, *steps: Counted | Exited) -> list[tuple[object, ...]]:
@@ -67,3 +81,72 @@ async def test_an_exit_that_a_later_generations_add_undid_is_told_again(pool: Po
 async def test_what_the_target_heard_last_is_not_told_again(pool: Pool) -> None:
     second = await two_generations(pool)
     assert await say(pool, Counted(2, second)) == []
+
+
+async def claim_one(pool: Pool) -> Claim:
+    await pool.execute("UPDATE outbox SET due_at = now() WHERE state = 'open'")
+    (only,) = await outbox.claim(pool, limit=5, lease_s=60)
+    return only
+
+
+async def add_again_under_way(pool: Pool) -> Claim:
+    """Have an add and its exit delivered and that taken back; return the add, claimed again."""
+    await process(pool, change(1, add()))
+    await outbox.delivered(pool, await claim_one(pool))
+    await process(pool, deleted(30))
+    await outbox.delivered(pool, await claim_one(pool))
+    await process(pool, change(2, add(), record_id=LEADS[1]))
+    again = await claim_one(pool)
+    assert (again.kind, again.generation) == ("add", 1)
+    return again
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_an_exit_that_an_add_under_way_undoes_is_told_again(
+    pool: Pool, *, is_answered: bool
+) -> None:
+    again = await add_again_under_way(pool)
+    await process(pool, change(40, remove(), record_id=LEADS[1]))
+    assert await outbox.claim(pool, limit=5, lease_s=60) == []  # It waits for the add, put back.
+    if is_answered:
+        await outbox.delivered(pool, again)
+    else:
+        lost = outbox.retry(again, "timeout", pause_s=0, is_known=False)
+        await outbox.settle(pool, [lost])
+        (late,) = await outbox.claim(pool, limit=5, lease_s=60)
+        assert late.is_superseded
+        await outbox.superseded(pool, late)
+    # Settling the add woke it, though it has been told before.
+    (ends,) = await outbox.claim(pool, limit=5, lease_s=60)
+    assert (ends.kind, ends.generation, ends.is_superseded) == ("exit", 1, False)
+    assert await rows(pool, OPEN) == [("exit", 1, True)]
+    await outbox.delivered(pool, ends)
+    assert await outbox.claim(pool, limit=5, lease_s=60) == []
+
+
+async def test_an_exit_whose_add_again_was_not_sent_yet_is_not_told_again(pool: Pool) -> None:
+    again = await add_again_under_way(pool)
+    await outbox.settle(pool, [outbox.untried(again)])
+    await process(pool, change(40, remove(), record_id=LEADS[1]))
+    assert await rows(pool, OPEN) == [("add", 1, True)]
+    await outbox.superseded(pool, await claim_one(pool))
+    assert await rows(pool, OPEN) == []
+
+
+async def test_whom_a_lost_exit_may_have_left_at_the_target_exits_again(pool: Pool) -> None:
+    """The exit got no answer and was taken back; the add was not told again before the next."""
+    await process(pool, change(1, add()))
+    await outbox.delivered(pool, await claim_one(pool))
+    await process(pool, deleted(30))
+    lost = outbox.retry(await claim_one(pool), "timeout", pause_s=0, is_known=False)
+    await outbox.settle(pool, [lost])
+    await process(pool, change(2, add(), record_id=LEADS[1]))
+    await outbox.superseded(pool, await claim_one(pool))
+    await process(pool, change(40, remove(), record_id=LEADS[1]))
+    over = await claim_one(pool)
+    assert (over.kind, over.is_superseded) == ("add", True)
+    await outbox.superseded(pool, over)
+    ends = await claim_one(pool)
+    assert (ends.kind, ends.is_superseded) == ("exit", False)
+    # Had the lost one come after all, the target would take this for the same under its key.
+    assert ends.idempotency_key != lost.claim.idempotency_key
