@@ -277,7 +277,6 @@ class Consumer:
             if message is _Signal.BATCH_DONE:
                 continue
             if message is _Signal.END:
-                inbox.put_nowait(message)
                 break
             watch = Stopwatch()
             try:
@@ -285,7 +284,6 @@ class Consumer:
             except NewerEnvelope as error:
                 self._overtaken.by(error)
                 ends.lost.set()
-                inbox.put_nowait(_Signal.END)
                 break
             watch.lap(Stage.DECODE)
             if decoded.changes:

@@ -122,8 +122,8 @@ BUGS: Final = (
     Bug(
         "an end that only one lane hears",
         "workers.consume",
-        "Consumer._gather",
-        (("inbox.put_nowait(message)", "pass"),),
+        "Consumer._work",
+        (("if ends.near():", "if False:"),),
         "did not drain",
     ),
     Bug(
