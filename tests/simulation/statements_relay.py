@@ -223,6 +223,31 @@ async def _tell_again(own: Transaction, *columns: list[Any]) -> list[Row]:
     return []
 
 
+async def _exit_again(own: Transaction, *columns: list[Any]) -> list[Row]:
+    for enrollment_id, generation in zip(*columns, strict=True):
+        place = (enrollment_id, generation, "exit")
+        await own.lock("outbox", place)
+        row = own.get("outbox", place)
+        exits = [
+            other["state"]
+            for _, other in own.scan("outbox")
+            if (other["enrollment_id"], other["kind"]) == (enrollment_id, "exit")
+        ]
+        if row is None or row["state"] != "delivered" or {"open", "held"} & set(exits):
+            continue
+        again = {
+            "outbox_id": next(own.store.ids),
+            "attempts": 0,
+            "created_at": time.time(),
+            "state": "open",
+            "due_at": time.time(),
+            "settled_at": None,
+            "idempotency_key": f"{row['idempotency_key']}_{row['outbox_id']}",
+        }
+        own.put("outbox", place, row | again)
+    return []
+
+
 async def _wake(own: Transaction, targets: list[str], recipients: list[str]) -> list[Row]:
     done = set(zip(targets, recipients, strict=True))
     for key, row in own.scan("outbox"):
@@ -244,5 +269,6 @@ HANDLERS: Final[dict[str, Handler]] = {
     sql.SETTLE: _settle,
     sql.SETTLE_ENROLLMENTS: _settle_enrollments,
     sql.TELL_AGAIN: _tell_again,
+    sql.EXIT_AGAIN: _exit_again,
     sql.WAKE: _wake,
 }

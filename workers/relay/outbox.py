@@ -204,6 +204,8 @@ async def _settle(connection: Connection, outcomes: Sequence[Outcome]) -> None:
         await connection.execute(sql.SETTLE_ENROLLMENTS, *map(list, zip(*changed, strict=True)))
     if undone := [key for one in done if (key := _taken_back(one, standing)) is not None]:
         await connection.execute(sql.TELL_AGAIN, *map(list, zip(*undone, strict=True)))
+    if let_in := [end for one in done if (end := _let_in_again(one, standing)) is not None]:
+        await connection.execute(sql.EXIT_AGAIN, *map(list, zip(*let_in, strict=True)))
     if closed := [one.claim for one in done if one.state != "open"]:
         await connection.execute(
             sql.WAKE,
@@ -249,13 +251,34 @@ def _taken_back(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, in
     or nobody knows what became of it.
     """
     stands = one.claim.enrollment
-    may_be = one.state == "delivered" or (one.state == "superseded" and one.claim.was_unanswered)
-    if one.claim.kind is not RowKind.EXIT or stands is None or not may_be:
+    if one.claim.kind is not RowKind.EXIT or stands is None or not _may_be_known(one):
+        return None
+    if stands.enrollment_id not in standing:
         return None
     _, generation, exited_generation = standing[stands.enrollment_id]
     is_in_doubt = one.state == "superseded"
     is_over = generation <= exited_generation
     return None if is_over else (stands.enrollment_id, generation, is_in_doubt)
+
+
+def _let_in_again(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, int] | None:
+    """Return the generation that is over and that an add let in again at the target.
+
+    The add had been looked at for the last time when the exit was committed, which was told before.
+    """
+    stands = one.claim.enrollment
+    if one.claim.kind is not RowKind.ADD or stands is None or not _may_be_known(one):
+        return None
+    # Whoever was forgotten meanwhile has none any more.
+    if stands.enrollment_id not in standing:
+        return None
+    _, generation, exited_generation = standing[stands.enrollment_id]
+    return (stands.enrollment_id, exited_generation) if generation <= exited_generation else None
+
+
+def _may_be_known(one: Outcome) -> bool:
+    """Whether the target has heard of a row that is closed, or may have."""
+    return one.state == "delivered" or (one.state == "superseded" and one.claim.was_unanswered)
 
 
 def _day(claim: Claim) -> SequenceDay | None:

@@ -247,6 +247,19 @@ TELL_AGAIN: Final = """
     WHERE (enrollment.enrollment_id, enrollment.generation)
         = (again.enrollment_id, again.generation) AND enrollment.state = 'active'"""
 
+# Tell exits again that an add undid at the target which was on its way when they were committed.
+EXIT_AGAIN: Final = """
+    UPDATE outbox
+    SET outbox_id = DEFAULT, attempts = 0, created_at = now(),
+        state = 'open', due_at = now(), settled_at = NULL,
+        idempotency_key = outbox.idempotency_key || '_' || outbox.outbox_id
+    FROM unnest($1::bigint[], $2::integer[]) AS ended (enrollment_id, generation)
+    WHERE (outbox.enrollment_id, outbox.generation) = (ended.enrollment_id, ended.generation)
+      AND outbox.kind = 'exit' AND outbox.state = 'delivered'
+      AND NOT EXISTS (SELECT FROM outbox AS other
+                      WHERE other.enrollment_id = ended.enrollment_id AND other.kind = 'exit'
+                        AND other.state IN ('open', 'held'))"""
+
 # What waited for settled rows is due: the untried rows of their recipients.
 WAKE: Final = """
     UPDATE outbox SET due_at = now()

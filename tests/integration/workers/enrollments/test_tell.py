@@ -133,6 +133,25 @@ async def test_an_exit_whose_add_again_was_not_sent_yet_is_not_told_again(pool: 
     assert await rows(pool, OPEN) == []
 
 
+async def test_an_exit_that_is_committed_while_its_add_is_on_its_way_is_told_again(
+    pool: Pool,
+) -> None:
+    """Whoever committed it could not see that the add had gone out, nor the relay the exit."""
+    await outbox.settle(pool, [outbox.untried(await add_again_under_way(pool))])
+    ((enrollment_id,),) = await rows(pool, "SELECT enrollment_id FROM enrollment")
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("UPDATE enrollment SET state = 'exited', exited_generation = 1")
+        word = Word(int(str(enrollment_id)), (ORG_ID, "nurture", ANA), Exited(1, "won"))
+        await tell(connection, [word])
+        again = await claim_one(pool)
+        assert (again.kind, again.is_superseded) == ("add", False)
+    await outbox.delivered(pool, again)
+    ends = await claim_one(pool)
+    assert (ends.kind, ends.is_superseded) == ("exit", False)
+    await outbox.delivered(pool, ends)
+    assert await rows(pool, OPEN) == []
+
+
 async def test_whom_a_lost_exit_may_have_left_at_the_target_exits_again(pool: Pool) -> None:
     """The exit got no answer and was taken back; the add was not told again before the next."""
     await process(pool, change(1, add()))
