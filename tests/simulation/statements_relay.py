@@ -112,20 +112,23 @@ def _was_added(own: Transaction, row: Row) -> bool:
     """Tell whether the target has whom the row takes out: added, and since then not taken out."""
     rows = [each for _, each in own.scan("outbox") if each["enrollment_id"] == row["enrollment_id"]]
     added = [
-        each["generation"]
+        (each["generation"], each["outbox_id"])
         for each in rows
         if each["kind"] == "add"
         and each["generation"] <= row["generation"]
         and (each["state"] == "delivered" or each["unanswered"])
     ]
     ended = [
-        each["generation"]
+        (each["generation"], each["outbox_id"])
         for each in rows
         if each["kind"] == "exit"
         and each["generation"] < row["generation"]
         and each["state"] == "delivered"
     ]
-    return max(added, default=0) > max(ended, default=0)
+    return any(
+        not any(over >= generation and later > told for over, later in ended)
+        for generation, told in added
+    )
 
 
 def _is_followed(own: Transaction, row: Row) -> bool:

@@ -114,7 +114,7 @@ CLAIM: Final = f"""
 # stood when the row was written. `$2` and `$3` are what of each row's recipient may be suppressed.
 # Who was forgotten is on either list as a keyed hash.
 # The target has whom any generation added that no exit ended since: one may follow another without
-# an exit, and need no telling.
+# an exit, and need no telling; and one that is told again follows the exit that ended it.
 LOOK: Final = """
     WITH listed AS (
         SELECT DISTINCT ON (outbox_id) outbox_id, suppression.value, suppression.reason
@@ -148,6 +148,7 @@ LOOK: Final = """
                      WHERE ended.enrollment_id = one.enrollment_id AND ended.kind = 'exit'
                        AND ended.generation >= added.generation
                        AND ended.generation < one.generation
+                       AND ended.outbox_id > added.outbox_id
                        AND ended.state = 'delivered')) AS was_added,
            one.kind = 'exit' AND EXISTS (
                SELECT FROM outbox AS later

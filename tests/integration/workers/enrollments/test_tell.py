@@ -152,6 +152,28 @@ async def test_an_exit_that_is_committed_while_its_add_is_on_its_way_is_told_aga
     assert await rows(pool, OPEN) == []
 
 
+async def test_whom_an_add_that_was_told_again_may_have_let_in_exits_with_a_later_generation(
+    pool: Pool,
+) -> None:
+    await process(pool, change(1, add(re_enroll="always")))
+    await outbox.delivered(pool, await claim_one(pool))
+    await process(pool, deleted(30))
+    await outbox.delivered(pool, await claim_one(pool))
+    for at in (2, 3):
+        await process(pool, change(at, add(re_enroll="always"), record_id=LEADS[1]))
+    lost = outbox.retry(await claim_one(pool), "timeout", pause_s=0, is_known=False)
+    assert (lost.claim.kind, lost.claim.generation) == ("add", 1)
+    await outbox.settle(pool, [lost])
+    await process(pool, deleted(40, record_id=LEADS[1]))
+    told = []
+    for _ in range(4):
+        one = await claim_one(pool)
+        told.append((one.kind.value, one.is_superseded))
+        await (outbox.superseded if one.is_superseded else outbox.delivered)(pool, one)
+    assert told == [("add", True), ("add", True), ("add", True), ("exit", False)]
+    assert await rows(pool, OPEN) == []
+
+
 async def test_whom_a_lost_exit_may_have_left_at_the_target_exits_again(pool: Pool) -> None:
     """The exit got no answer and was taken back; the add was not told again before the next."""
     await process(pool, change(1, add()))
