@@ -5,11 +5,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCH := $(VENV)/.bench
 FUZZ := $(VENV)/.fuzz
-# The whole suite is shared between the cores, each process with servers of its own: mostly it waits.
 # What starts again and again reads compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
 
+# The whole suite is shared between the cores, each process with servers of its own.
 SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# Whatever builds images from a Dockerfile: docker, podman.
+ENGINE ?= docker
 
 # The Salesforce package's tools bring Node for Linux on x64; elsewhere the machine's serves, from 22.
 APEX_TOOLS := apex/node_modules/.installed

@@ -200,6 +200,19 @@ async def _settle_enrollments(own: Transaction, *columns: list[Any]) -> list[Row
     return []
 
 
+def _as_new(own: Transaction, row: Row) -> Row:
+    """Return a row that is told again, behind all others and under another key."""
+    return row | {
+        "outbox_id": next(own.store.ids),
+        "attempts": 0,
+        "created_at": time.time(),
+        "state": "open",
+        "due_at": time.time(),
+        "settled_at": None,
+        "idempotency_key": f"{row['idempotency_key']}_{row['outbox_id']}",
+    }
+
+
 async def _tell_again(own: Transaction, *columns: list[Any]) -> list[Row]:
     keys = {row["enrollment_id"]: key for key, row in own.scan("enrollment")}
     for enrollment_id, generation, is_in_doubt in zip(*columns, strict=True):
@@ -208,17 +221,7 @@ async def _tell_again(own: Transaction, *columns: list[Any]) -> list[Row]:
         row = own.get("outbox", place)
         if row is None or row["state"] != "delivered":
             continue
-        again = {
-            "outbox_id": next(own.store.ids),
-            "attempts": 0,
-            "created_at": time.time(),
-            "state": "open",
-            "due_at": time.time(),
-            "settled_at": None,
-            "unanswered": is_in_doubt,
-            "idempotency_key": f"{row['idempotency_key']}_{row['outbox_id']}",
-        }
-        own.put("outbox", place, row | again)
+        own.put("outbox", place, _as_new(own, row) | {"unanswered": is_in_doubt})
         await own.lock("enrollment", keys[enrollment_id])
         stands = own.get("enrollment", keys[enrollment_id])
         if stands is not None and stands["state"] == "active":
@@ -238,16 +241,7 @@ async def _exit_again(own: Transaction, *columns: list[Any]) -> list[Row]:
         ]
         if row is None or row["state"] != "delivered" or {"open", "held"} & set(exits):
             continue
-        again = {
-            "outbox_id": next(own.store.ids),
-            "attempts": 0,
-            "created_at": time.time(),
-            "state": "open",
-            "due_at": time.time(),
-            "settled_at": None,
-            "idempotency_key": f"{row['idempotency_key']}_{row['outbox_id']}",
-        }
-        own.put("outbox", place, row | again)
+        own.put("outbox", place, _as_new(own, row))
     return []
 
 

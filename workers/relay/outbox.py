@@ -250,15 +250,13 @@ def _taken_back(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, in
     The exit was under way when an older change took it back, or when a later generation was told,
     or nobody knows what became of it.
     """
-    stands = one.claim.enrollment
-    if one.claim.kind is not RowKind.EXIT or stands is None or not _may_be_known(one):
+    heard = _heard(one, standing)
+    if one.claim.kind is not RowKind.EXIT or heard is None:
         return None
-    if stands.enrollment_id not in standing:
-        return None
-    _, generation, exited_generation = standing[stands.enrollment_id]
+    enrollment_id, generation, exited_generation = heard
     is_in_doubt = one.state == "superseded"
     is_over = generation <= exited_generation
-    return None if is_over else (stands.enrollment_id, generation, is_in_doubt)
+    return None if is_over else (enrollment_id, generation, is_in_doubt)
 
 
 def _let_in_again(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, int] | None:
@@ -266,19 +264,21 @@ def _let_in_again(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, 
 
     The add had been looked at for the last time when the exit was committed, which was told before.
     """
+    heard = _heard(one, standing)
+    if one.claim.kind is not RowKind.ADD or heard is None:
+        return None
+    enrollment_id, generation, exited_generation = heard
+    return (enrollment_id, exited_generation) if generation <= exited_generation else None
+
+
+def _heard(one: Outcome, standing: Mapping[int, Standing]) -> tuple[int, int, int] | None:
+    """Return whose row the target has heard of, or may have, and how that enrolment stands."""
+    may_have = one.state == "delivered" or (one.state == "superseded" and one.claim.was_unanswered)
     stands = one.claim.enrollment
-    if one.claim.kind is not RowKind.ADD or stands is None or not _may_be_known(one):
-        return None
     # Whoever was forgotten meanwhile has none any more.
-    if stands.enrollment_id not in standing:
+    if not may_have or stands is None or stands.enrollment_id not in standing:
         return None
-    _, generation, exited_generation = standing[stands.enrollment_id]
-    return (stands.enrollment_id, exited_generation) if generation <= exited_generation else None
-
-
-def _may_be_known(one: Outcome) -> bool:
-    """Whether the target has heard of a row that is closed, or may have."""
-    return one.state == "delivered" or (one.state == "superseded" and one.claim.was_unanswered)
+    return (stands.enrollment_id, *standing[stands.enrollment_id][1:])
 
 
 def _day(claim: Claim) -> SequenceDay | None:
