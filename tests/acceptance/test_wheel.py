@@ -73,3 +73,16 @@ def test_what_is_unpacked_from_the_wheel_runs(wheel: Path, tmp_path: Path) -> No
     assert told.split()[-1] == VERSION
     where = run("-c", "import ops; print(ops.__file__)", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert Path(where.strip()).is_relative_to(tmp_path)
+
+
+def test_an_image_is_built_by_the_engine_that_is_asked_for() -> None:
+    for asked, engine in (((), "docker"), (("ENGINE=podman",), "podman")):
+        told = subprocess.run(  # noqa: S603  our own arguments
+            ["make", "--dry-run", "image", *asked],  # noqa: S607  the machine's own make
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=True,
+        ).stdout
+        assert f"&& {engine} build --file deploy/Dockerfile" in told
